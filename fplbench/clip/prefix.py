@@ -1,18 +1,37 @@
 """The text transformer over [SOS][context] once, and over the class names that follow it.
 
-In a causal tower nothing before a class name sees it, so the keys and values of [SOS][context]
-are the same for all classes. K classes of S tokens behind a context of n cost 1 + n + K S token
-positions instead of K (1 + n + S).
+In a causal tower nothing before a class name sees it, so a context is computed once for all
+classes, and what follows it once for each class; packing.py says how those lie together. What no
+context touches is not computed at all, but known from the start: [SOS] in every layer, and the
+first layer's projections of the class names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
+
+Blocks = Sequence[ResidualAttentionBlock]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What follows a context of n tokens: R bins of W tokens, some of which are read.
+
+    x: [P or 1, R W, d], embedded with positions. first: [P or 1, R W, 3 d], what `project` makes
+    of it in the first layer. mask: [R, T + n + W, T + n + W], added to the scores among the T
+    known tokens, the context and a bin. ends: [R, E], the tokens of each bin that are read.
+    """
+
+    x: Tensor
+    first: Tensor
+    mask: Tensor
+    ends: Tensor
 
 
 def can_share(blocks: Iterable[nn.Module]) -> bool:
@@ -22,76 +41,94 @@ def can_share(blocks: Iterable[nn.Module]) -> bool:
     )
 
 
-def run_shared(
-    blocks: Sequence[ResidualAttentionBlock], prefix: Tensor, suffix: Tensor, mask: Tensor
-) -> Tensor:
-    """The output of the last suffix position of each class, [P, K, d].
+def project(block: ResidualAttentionBlock, x: Tensor, first: int = 0, last: int = 3) -> Tensor:
+    """Queries, keys and values (0, 1, 2) from `first` to before `last`: [..., (last - first) d]."""
+    rows = slice(first * x.shape[-1], last * x.shape[-1])
+    weight, bias = block.attn.in_proj_weight[rows], block.attn.in_proj_bias[rows]
+    return F.linear(block.ln_1(x), weight, bias)
 
-    prefix: [P, T, d], embedded with positions. suffix: [1, K, S, d], alike, padded at the left.
-    mask: [K, S, S], added to the scores among the suffix's own tokens.
+
+@torch.no_grad()
+def known_tokens(blocks: Blocks, x: Tensor) -> list[Tensor]:
+    """Queries, keys and values of the tokens before every context, [3, H, T, d/H] a layer.
+
+    x: [T, d], embedded with positions.
     """
-    for block in blocks[:-1]:
-        prefix, keys, values = _prefix_layer(block, prefix)
-        suffix = _suffix_layer(block, suffix, keys, values, mask)
-    last = blocks[-1]
-    # Of the last layer only the [EOT] is read, so the prefix needs no more than keys and values.
-    keys, values = _project(last, last.ln_1(prefix), first=1)
-    return _suffix_layer(last, suffix, keys, values, mask, queries=1)[..., 0, :]
+    mask = x.new_full((len(x), len(x)), float("-inf")).triu(1)
+    found, x = [], x[None]
+    for block in blocks:
+        qkv = _heads(block, project(block, x))
+        found.append(qkv[:, 0])
+        q, k, v = qkv
+        x = _finish(block, x, _attend(q, k, v, mask))
+    return found
 
 
-def _project(block: ResidualAttentionBlock, x: Tensor, first: int, last: int = 3) -> list[Tensor]:
-    """Queries, keys and values (0, 1, 2) from `first` to before `last`: each [..., T, H, d/H]."""
-    d, heads = x.shape[-1], block.attn.num_heads
-    rows = slice(first * d, last * d)
-    y = F.linear(x, block.attn.in_proj_weight[rows], block.attn.in_proj_bias[rows])
-    return list(y.reshape(*x.shape[:-1], last - first, heads, d // heads).unbind(-3))
+def run(blocks: Blocks, context: Tensor, known: Sequence[Tensor], tail: Tail) -> Tensor:
+    """The output where the tail is read, [P, R E, d].
+
+    context: [P, n, d], embedded with positions; known: what `known_tokens` returned.
+    """
+    prompts, n, _ = context.shape
+    bins, most = tail.ends.shape
+    x = torch.cat([context, tail.x.expand(prompts, -1, -1)], dim=1)  # [P, n + R W, d]
+    qkv = torch.cat([project(blocks[0], context), tail.first.expand(prompts, -1, -1)], dim=1)
+    for i, (block, before) in enumerate(zip(blocks[:-1], known, strict=False)):
+        if i:
+            qkv = project(block, x)
+        q, k, v = _in_bins(_heads(block, qkv), before, n, bins)
+        x = _finish(block, x, _out_of_bins(_attend(q, k, v, tail.mask), before.shape[2], n))
+    # In the last layer the others are only seen: they need no more than keys and values.
+    block, lines = blocks[-1], torch.arange(bins, device=x.device)[:, None]
+    width = tail.x.shape[1] // bins
+    places = (n + width * lines + tail.ends).flatten()
+    if len(blocks) > 1:
+        q, kv = project(block, x[:, places], last=1), project(block, x, first=1)
+    else:
+        q, kv = qkv[:, places, : x.shape[-1]], qkv[..., x.shape[-1] :]
+    k, v = _in_bins(_heads(block, kv), known[-1][1:], n, bins)
+    q = _heads(block, q)[0]  # [P, H, R E, d/H]
+    q = q.reshape(*q.shape[:2], bins, most, -1)
+    mask = tail.mask[lines, tail.ends - width]
+    return _finish(block, x[:, places], _attend(q, k, v, mask).flatten(2, 3))
+
+
+def _heads(block: ResidualAttentionBlock, y: Tensor) -> Tensor:
+    """[P, L, parts d] as [parts, P, H, L, d/H]."""
+    heads, d = block.attn.num_heads, block.attn.embed_dim
+    return y.view(*y.shape[:-1], -1, heads, d // heads).permute(2, 0, 3, 1, 4)
+
+
+def _in_bins(heads: Tensor, known: Tensor, n: int, bins: int) -> Tensor:
+    """Each bin behind a copy of the known tokens and the context.
+
+    heads: [parts, P, H, n + R W, d/H]; known: [parts, H, T, d/H]. Returns
+    [parts, P, H, R, T + n + W, d/H].
+    """
+    known = known[:, None].expand(-1, heads.shape[1], -1, -1, -1)
+    if bins == 1:
+        return torch.cat([known, heads], dim=3).unsqueeze(3)
+    before = torch.cat([known, heads[..., :n, :]], dim=3)
+    own = heads[..., n:, :]
+    own = own.reshape(*own.shape[:3], bins, -1, own.shape[-1])
+    return torch.cat([before.unsqueeze(3).expand(-1, -1, -1, bins, -1, -1), own], dim=4)
+
+
+def _out_of_bins(x: Tensor, known: int, n: int) -> Tensor:
+    """[P, H, R, T + n + W, d/H] as [P, H, n + R W, d/H]: the context's from the first bin."""
+    if x.shape[2] == 1:
+        return x[:, :, 0, known:]
+    return torch.cat([x[:, :, 0, known : known + n], x[..., known + n :, :].flatten(2, 3)], dim=2)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """q: [..., Q, d/H]; k, v: [..., L, d/H]; mask: [..., Q, L], of fewer leading axes."""
+    scores = torch.add(mask, q @ k.transpose(-1, -2), alpha=q.shape[-1] ** -0.5)
+    return scores.softmax(-1) @ v
 
 
 def _finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
-    """The rest of a block after attention [..., T, H, d/H]; x: [..., T, d]."""
-    x = x + block.ls_1(block.attn.out_proj(attended.flatten(-2)))
+    """The rest of a block after attention [P, H, L, d/H]; x: [P, L, d]."""
+    x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
     y: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return y
-
-
-def _prefix_layer(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """x: [P, T, d]. Returns the layer's output and its keys and values, [P, T, H, d/H]."""
-    q, k, v = _project(block, block.ln_1(x), first=0)
-    attended = F.scaled_dot_product_attention(
-        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True
-    ).transpose(1, 2)
-    return _finish(block, x, attended), k, v
-
-
-def _suffix_layer(
-    block: ResidualAttentionBlock,
-    x: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    mask: Tensor,
-    queries: int | None = None,
-) -> Tensor:
-    """One layer of the class names' tokens; they see the prefix and, causally, themselves.
-
-    x: [P or 1, K, S, d]; keys, values: [P, T, H, d/H] of the prefix; mask: [K, S, S].
-    queries: compute only that many last positions. Returns [P, K, queries or S, d].
-    """
-    h = block.ln_1(x)
-    if queries is None:
-        q, k, v = _project(block, h, first=0)
-    else:
-        (q,) = _project(block, h[..., -queries:, :], first=0, last=1)
-        k, v = _project(block, h, first=1)
-        x, mask = x[..., -queries:, :], mask[:, -queries:]
-    length = keys.shape[1]
-    q = q.movedim(-2, 1) * q.shape[-1] ** -0.5  # [P or 1, H, K, Q, d/H]
-    k, v = k.movedim(-2, 1), v.movedim(-2, 1)
-    # One product for all classes against the prefix: its keys are never copied for each class.
-    near = q @ k.transpose(-1, -2) + mask  # [P or 1, H, K, Q, S]
-    far = q.flatten(2, 3) @ keys.permute(0, 2, 3, 1)  # [P, H, K Q, T]
-    shape = (*far.shape[:2], *q.shape[2:4])  # P, H, K, Q
-    scores = torch.cat([far.reshape(*shape, -1), near.expand(*shape, -1)], dim=-1)
-    weights = scores.softmax(-1)
-    far = weights[..., :length].flatten(2, 3) @ values.transpose(1, 2)  # [P, H, K Q, d/H]
-    attended = far.reshape(*shape, -1) + weights[..., length:] @ v  # [P, H, K, Q, d/H]
-    return _finish(block, x, attended.movedim(1, -2))

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from fplbench.clip.packing import Packed, pack
 from fplbench.errors import UserError
 from fplbench.method import Position
 
@@ -34,21 +35,6 @@ class Layout:
     read: Tensor
 
 
-@dataclass(frozen=True)
-class Suffix:
-    """What follows a context that all classes share: [name].[EOT].
-
-    Padded at the left, so that every [EOT] is the last column. ids, places: [K, S], tokens and
-    their positions in the whole prompt. mask: [K, S, S], 0 where a query (row) may see a key
-    (column), else -inf; of padding only itself sees it. start: [T], the tokens before the context.
-    """
-
-    ids: Tensor
-    places: Tensor
-    mask: Tensor
-    start: Tensor
-
-
 @dataclass(frozen=True, eq=False)
 class PromptTokens:
     """The class names of a task as tokens of one text tower.
@@ -63,7 +49,7 @@ class PromptTokens:
     vocabulary: Vocabulary
     device: torch.device
     _layouts: dict[tuple[int, Position], Layout] = field(default_factory=dict)
-    _suffixes: dict[tuple[int, torch.dtype], Suffix] = field(default_factory=dict)
+    _packed: list[Packed] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -76,11 +62,13 @@ class PromptTokens:
             self._layouts[n, position] = self._lay_out(n, position)
         return self._layouts[n, position]
 
-    def suffix(self, n: int, dtype: torch.dtype) -> Suffix:
-        """The tokens after [SOS] and n shared context vectors."""
-        if (n, dtype) not in self._suffixes:
-            self._suffixes[n, dtype] = self._cut_suffix(n, dtype)
-        return self._suffixes[n, dtype]
+    def packed(self, n: int) -> Packed:
+        """What follows [SOS] and n shared context vectors."""
+        self._check(n)
+        if not self._packed:
+            tails = [row[self.vocabulary.head :] for row in self.rows]
+            self._packed.append(pack(tails, self.vocabulary.pad).to(self.device))
+        return self._packed[0]
 
     def _check(self, n: int) -> None:
         limit = self.vocabulary.context_length
@@ -110,21 +98,6 @@ class PromptTokens:
         padded = [row + filler * (length - len(row)) for row in ids]
         return Layout(*(torch.tensor(x, device=self.device) for x in (padded, slots, read)))
 
-    def _cut_suffix(self, n: int, dtype: torch.dtype) -> Suffix:
-        self._check(n)
-        head = self.vocabulary.head
-        tails = [row[head:] for row in self.rows]
-        longest = max(map(len, tails))
-        pads = torch.tensor([longest - len(tail) for tail in tails])  # [K]
-        ids = [[self.vocabulary.pad] * (longest - len(tail)) + [*tail] for tail in tails]
-        column = torch.arange(longest)
-        seen = (column[None, :] <= column[:, None]) & (column >= pads[:, None, None])  # [K, S, S]
-        seen |= torch.eye(longest, dtype=torch.bool)
-        mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, float("-inf"))
-        places = (head + n + column - pads[:, None]).clamp(min=0)
-        start = torch.tensor(self.rows[0][:head], dtype=torch.long)
-        return Suffix(*(x.to(self.device) for x in (torch.tensor(ids), places, mask, start)))
-
 
 class Vocabulary:
     """A tokenizer together with how its tower is read."""
@@ -140,6 +113,7 @@ class Vocabulary:
         self.ids: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=None)(self._ids)
         # Tokenizers without a [SOS] exist (SigLIP's): then different words begin differently.
         self.head = int(self.ids("a")[0] == self.ids("b")[0])
+        self.start = self.ids("a")[: self.head]
         self.pad = int(self._row("a")[-1])
 
     def _row(self, text: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from open_clip.hf_model import HFTextEncoder
@@ -10,8 +11,8 @@ from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.transformer import TextTransformer, Transformer
 from torch import Tensor, nn
 
-from fplbench.clip.prefix import can_share, run_shared
-from fplbench.clip.prompts import PromptTokens, Tokenizer, Vocabulary
+from fplbench.clip.prefix import Tail, can_share, known_tokens, project, run
+from fplbench.clip.prompts import Layout, PromptTokens, Tokenizer, Vocabulary
 from fplbench.errors import UserError
 from fplbench.method import Position
 
@@ -41,7 +42,9 @@ class TextTower:
         self._pool: str = getattr(tower, f"{prefix}pool_type")
         eos = int(getattr(tower, f"{prefix}eos_id"))
         self.vocabulary = Vocabulary(tokenizer, self.context_length, self.causal, self._pool, eos)
-        self._sharing = (
+        self._start: list[Tensor] | None = None
+        self._tails: WeakKeyDictionary[PromptTokens, dict[int, Tail]] = WeakKeyDictionary()
+        self._plain = (
             self.causal
             and self._pool in ("argmax", "eos")
             and can_share(self.transformer.resblocks)
@@ -74,7 +77,7 @@ class TextTower:
         """Text features of the prompts, [C, N, K, D], not normalised, with gradient to ctx.
 
         ctx: [C, N, n, d], the same for all classes, or [C, N, K, n, d], one for each class.
-        general: take the general way even where the prefix could be shared.
+        general: take the general way even where less has to be computed.
         UserError: a prompt has more tokens than the tower reads.
         """
         if ctx.dim() not in (4, 5) or ctx.shape[-1] != self.width:
@@ -82,13 +85,15 @@ class TextTower:
                 f"a context is [C, N, n, {self.width}] or [C, N, K, n, {self.width}], "
                 f"not {list(ctx.shape)}"
             )
-        if self.shares_prefix(ctx, position) and not general:
+        if general or not self._plain:
+            return self._encode_general(ctx, names, position)
+        if self.shares_prefix(ctx, position):
             return self._encode_shared(ctx, names)
-        return self._encode_general(ctx, names, position)
+        return self._encode_apart(ctx, names, position)
 
     def shares_prefix(self, ctx: Tensor, position: Position) -> bool:
         """Whether [SOS][context] is the same for all classes and sees none of them."""
-        return self._sharing and position == "end" and ctx.dim() == 4
+        return self._plain and position == "end" and ctx.dim() == 4
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """[len(texts), D]: features of whole sentences, not normalised, no gradient.
@@ -134,14 +139,19 @@ class TextTower:
     def _encode_general(self, ctx: Tensor, names: PromptTokens, position: Position) -> Tensor:
         """Every prompt from beginning to [EOT], whatever the tower and the position."""
         layout = names.layout(ctx.shape[-2], position)
+        x = self._placed(ctx, layout)
+        read = layout.read.repeat(ctx.shape[0] * ctx.shape[1])
+        return self._run(x.flatten(0, 2), read).reshape(*x.shape[:3], -1)
+
+    def _placed(self, ctx: Tensor, layout: Layout) -> Tensor:
+        """[C, N, K, L, d]: the contexts among the embedded words, without positions."""
         if ctx.dim() == 4:
-            ctx = ctx[:, :, None].expand(-1, -1, len(names), -1, -1)
+            ctx = ctx[:, :, None].expand(-1, -1, len(layout.ids), -1, -1)
         x = self._embed(layout.ids).to(ctx.dtype)  # [K, L, d]
         x = x.expand(*ctx.shape[:2], *x.shape).clone()
-        classes = torch.arange(len(names), device=x.device)[:, None]  # [K, 1] beside slots [K, n]
+        classes = torch.arange(len(layout.ids), device=x.device)[:, None]  # beside slots [K, n]
         x[:, :, classes, layout.slots] = ctx
-        features = self._run(x.flatten(0, 2), layout.read.repeat(ctx.shape[0] * ctx.shape[1]))
-        return features.reshape(*ctx.shape[:3], -1)
+        return x
 
     def _run(self, x: Tensor, read: Tensor) -> Tensor:
         """x: [B, L, d], embedded without positions; read: [B]. Returns features [B, D]."""
@@ -152,14 +162,44 @@ class TextTower:
 
     def _encode_shared(self, ctx: Tensor, names: PromptTokens) -> Tensor:
         """[SOS][context] once for each client and prompt; for each class only what follows."""
-        n, head, places = ctx.shape[-2], self.vocabulary.head, self.positional_embedding
-        suffix = names.suffix(n, ctx.dtype)
-        start = self._embed(suffix.start)
-        flat = ctx.flatten(0, 1)  # [P, n, d]
-        prefix = torch.cat([start.expand(len(flat), -1, -1), flat], dim=1) + places[: head + n]
-        after = self._embed(suffix.ids) + places[suffix.places]  # [K, S, d]
-        x = run_shared(self.transformer.resblocks, prefix, after[None], suffix.mask)
+        n, flat = ctx.shape[-2], ctx.flatten(0, 1)  # [P, n, d]
+        packed, head = names.packed(n), self.vocabulary.head
+        context = flat + self.positional_embedding[head : head + n]
+        blocks = self.transformer.resblocks
+        x = run(blocks, context, self._known(), self._tail(names, n))[:, packed.where]  # [P, K, d]
         return self._finish(x).reshape(*ctx.shape[:2], len(names), -1)
+
+    def _encode_apart(self, ctx: Tensor, names: PromptTokens, position: Position) -> Tensor:
+        """Prompts that differ from their first vector on: each is a bin of its own."""
+        layout, head = names.layout(ctx.shape[-2], position), self.vocabulary.head
+        x = self._placed(ctx, layout)[..., head:, :]
+        x = (x + self.positional_embedding[head : head + x.shape[-2]]).flatten(0, 1)
+        length = layout.ids.shape[1]
+        mask = x.new_full((length, length), float("-inf")).triu(1).expand(len(names), -1, -1)
+        blocks, flat = self.transformer.resblocks, x.flatten(1, 2)  # [P, K L, d]
+        tail = Tail(flat, project(blocks[0], flat), mask, layout.read[:, None] - head)
+        features = self._finish(run(blocks, x[:, 0, :0], self._known(), tail))
+        return features.reshape(*ctx.shape[:2], len(names), -1)
+
+    def _known(self) -> list[Tensor]:
+        """What [SOS] is in each layer, whatever follows it."""
+        if self._start is None:
+            ids = torch.tensor(self.vocabulary.start, dtype=torch.long, device=self.device)
+            x = self._embed(ids) + self.positional_embedding[: len(ids)]
+            self._start = known_tokens(self.transformer.resblocks, x)
+        return self._start
+
+    @torch.no_grad()
+    def _tail(self, names: PromptTokens, n: int) -> Tail:
+        """The class names behind n context vectors, as far as no context changes them."""
+        known = self._tails.setdefault(names, {})
+        if n not in known:
+            packed, before = names.packed(n), self.vocabulary.head + n
+            x = self._embed(packed.ids) + self.positional_embedding[before + packed.depth]
+            x = x.flatten(0, 1)[None]
+            first = project(self.transformer.resblocks[0], x)
+            known[n] = Tail(x, first, packed.mask(before, x.dtype), packed.ends)
+        return known[n]
 
     def _finish(self, x: Tensor) -> Tensor:
         """x: [..., d], the transformer's output where it is read. Returns [..., D]."""

@@ -182,11 +182,23 @@ def test_only_what_is_read_is_computed() -> None:
     for block in model.transformer.resblocks:
         block.mlp.register_forward_hook(lambda _, x, y: positions.append(y.shape[:-1].numel()))
     tower.encode_prompts(torch.randn(2, 1, 4, 16), tokens)
-    prefix, suffix = 2 * 5, 2 * 2 * 7  # [SOS] and 4 vectors; "horse", ".", [EOT]
-    assert positions == [prefix, suffix, prefix, suffix, 2 * 2]
+    positions.clear()  # what [SOS] is has been found on the way
+    tower.encode_prompts(torch.randn(2, 1, 4, 16), tokens)
+    shared = 2 * (4 + 5 + 7)  # 4 vectors; "cat.[EOT]"; "horse.[EOT]"
+    assert positions == [shared, shared, 2 * 2]
+    positions.clear()
+    tower.encode_prompts(torch.randn(2, 1, 2, 4, 16), tokens)
+    apart = 2 * 2 * (4 + 7)
+    assert positions == [apart, apart, 2 * 2]
     positions.clear()
     tower.encode_prompts(torch.randn(2, 1, 4, 16), tokens, general=True)
     assert positions == 3 * [2 * 2 * 12]
+
+
+def test_names_that_begin_alike_share_their_beginning() -> None:
+    tower = TextTower(small_clip(), LetterTokenizer())
+    packed = tower.tokenize(["catbird", "cat", "catfish", "dog", "cat"]).packed(4)
+    assert packed.tokens == len("cat") + len("bird..") + len("fish..") + len("..") + len("dog..")
 
 
 def test_the_prefix_is_shared_only_where_no_class_can_change_it() -> None:
