@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fplbench.engine.chunks import Chunk, in_chunks
 from fplbench.engine.federation import Federation, Images, Models, gather
 from fplbench.errors import Diverged
 from fplbench.method import Batch, Task
@@ -22,7 +21,7 @@ ELEMENTS_AT_ONCE = {"cpu": 2**19, "cuda": 2**25}
 Accuracies = dict[str, NDArray[np.float64]]
 
 
-def evaluate(federation: Federation, test: Images, index: int, chunk: int) -> Accuracies:
+def evaluate(federation: Federation, test: Images, index: int, chunk: Chunk) -> Accuracies:
     """Accuracy in percent for each metric of each client, [C]; nan where a client has none.
 
     Metrics the method does not support are absent. Those of the shared prompt alone are [1].
@@ -33,11 +32,7 @@ def evaluate(federation: Federation, test: Images, index: int, chunk: int) -> Ac
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked:
-            parts = [
-                _grade(federation, models, task, exam, asked, test, rows, index)
-                for models, rows in _all_models(federation, index, chunk)
-            ]
-            found |= {name: np.concatenate([p[name] for p in parts]) for name in asked}
+            found |= _examine(federation, task, exam, asked, test, index, chunk)
     alone = federation.shared_model()
     for exam in federation.scenario.shared_exams if alone is not None else ():
         task = federation.task_for(exam.classes)
@@ -74,12 +69,25 @@ def _supported(federation: Federation, task: Task, exam: Exam) -> dict[str, Ques
     }
 
 
-def _all_models(federation: Federation, index: int, chunk: int) -> Iterator[tuple[Models, slice]]:
-    for first in range(0, federation.clients, chunk):
-        rows = slice(first, min(first + chunk, federation.clients))
-        clients = torch.arange(rows.start, rows.stop)
+def _examine(
+    federation: Federation,
+    task: Task,
+    exam: Exam,
+    asked: dict[str, Question],
+    test: Images,
+    index: int,
+    chunk: Chunk,
+) -> Accuracies:
+    """Every client's accuracy for each question."""
+
+    def grade(clients: Tensor) -> Accuracies:
         data = federation.local_data(clients.tolist())
-        yield federation.models(federation.round_of(clients, index), data), rows
+        models = federation.models(federation.round_of(clients, index), data)
+        rows = slice(int(clients[0]), int(clients[-1]) + 1)
+        return _grade(federation, models, task, exam, asked, test, rows, index)
+
+    parts = in_chunks(torch.arange(federation.clients), chunk, grade)
+    return {name: np.concatenate([part[name] for part in parts]) for name in asked}
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fplbench import rng
+from fplbench.engine.chunks import Chunk, in_chunks
 from fplbench.engine.federation import Federation
 from fplbench.engine.train import SGD, draw_steps, number_of_steps, train_clients
 from fplbench.errors import Diverged
@@ -35,31 +36,27 @@ def sample_clients(clients: int, participation: float, seed: int, index: int) ->
     return order[:count].sort().values
 
 
-def run_round(federation: Federation, training: Training, index: int, chunk: int) -> RoundLog:
-    """Train the sampled clients, `chunk` at a time, and aggregate."""
+def run_round(federation: Federation, training: Training, index: int, chunk: Chunk) -> RoundLog:
+    """Train the sampled clients, a chunk at a time, and aggregate."""
     started = time.perf_counter()
     sampled = sample_clients(federation.clients, training.participation, federation.seed, index)
     sampled = by_falling_steps(federation, sampled, training)
-    uploads: list[Tensors] = []
-    losses: list[Tensors] = []
-    down = 0
-    for part in torch.split(sampled, chunk):
-        r = federation.round_of(part, index)
-        sent, terms, received = _train_chunk(federation, training, r)
-        uploads.append(sent)
-        losses.append(terms)
-        down += received
+
+    def train(part: Tensor) -> _Trained:
+        return _train_chunk(federation, training, federation.round_of(part, index))
+
+    parts = in_chunks(sampled, chunk, train)
     everyone = federation.round_of(sampled, index)
-    together = {name: torch.cat([u[name] for u in uploads]) for name in uploads[0]}
+    together = {name: torch.cat([p.sent[name] for p in parts]) for name in parts[0].sent}
     if together:
         federation.server = federation.method.aggregate(federation.server, together, everyone)
     federation.times[sampled] += 1
     return RoundLog(
         index=index,
         clients=tuple(sampled.tolist()),
-        losses=_mean_losses(losses, everyone.sizes),
+        losses=_mean_losses([p.terms for p in parts], everyone.sizes),
         up_bytes=sum(t.numel() * t.element_size() for t in together.values()),
-        down_bytes=down,
+        down_bytes=sum(p.received_bytes for p in parts),
         seconds=time.perf_counter() - started,
     )
 
@@ -75,9 +72,16 @@ def by_falling_steps(federation: Federation, clients: Tensor, training: Training
     return clients[torch.argsort(steps, descending=True, stable=True)]
 
 
-def _train_chunk(
-    federation: Federation, training: Training, r: Round
-) -> tuple[Tensors, Tensors, int]:
+@dataclass(frozen=True)
+class _Trained:
+    """What a chunk's clients bring back. sent, terms: each [C, ...], on the host."""
+
+    sent: Tensors
+    terms: Tensors
+    received_bytes: int
+
+
+def _train_chunk(federation: Federation, training: Training, r: Round) -> _Trained:
     ids = r.clients.tolist()
     data = federation.local_data(ids)
     models = federation.models(r, data)
@@ -109,8 +113,11 @@ def _train_chunk(
     federation.keep(r.clients, models.params)
     with torch.no_grad():
         sent = federation.method.upload(models.params, r)
-    home = {name: t.detach().to("cpu") for name, t in sent.items()}
-    return home, {name: t.to("cpu") for name, t in terms.items()}, models.received_bytes
+    return _Trained(
+        sent={name: t.detach().to("cpu") for name, t in sent.items()},
+        terms={name: t.to("cpu") for name, t in terms.items()},
+        received_bytes=models.received_bytes,
+    )
 
 
 def refuse_infinite(params: Tensors, terms: Tensors, r: Round) -> None:

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from fplbench import environment, metrics
+from fplbench.engine.chunks import Chunk, plan_chunk
 from fplbench.engine.evaluate import Accuracies, evaluate, not_applicable
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import RoundLog, run_round
@@ -25,10 +26,6 @@ from fplbench.method import Method
 from fplbench.scenarios import SCENARIOS
 from fplbench.spec import Cell
 from fplbench.store import Failure, Metric, Record, Status, Traffic
-
-# Bytes that the activations of one chunk of clients may take; fixed, so that the same spec is
-# cut in the same way on every machine.
-CHUNK_BUDGET = 2 * 2**30
 
 OnRound = Callable[[int, int], None]
 
@@ -52,7 +49,7 @@ class _Run:
     traffic: Traffic = field(default_factory=Traffic)
     accuracies: Accuracies = field(default_factory=dict)
     federation: Federation | None = None
-    chunk: int = 0
+    chunk: Chunk | None = None
 
 
 def run_cell(cell: Cell, bench: Workbench, method: Method, on_round: OnRound) -> Outcome:
@@ -100,8 +97,8 @@ def _run(cell: Cell, bench: Workbench, method: Method, run: _Run, on_round: OnRo
         cell.seed,
         bench.device,
     )
-    chunk = run.chunk = clients_at_once(federation)
     training = cell.training
+    chunk = run.chunk = plan_chunk(federation, training)
     evaluated = training.evaluated_rounds()
     for index in range(1, training.rounds + 1):
         log = None
@@ -117,19 +114,6 @@ def _run(cell: Cell, bench: Workbench, method: Method, run: _Run, on_round: OnRo
             row |= {name: s.mean for name, s in metrics.summarise(run.accuracies).items()}
         run.rows.append(row)
         on_round(index, training.rounds)
-
-
-def clients_at_once(federation: Federation) -> int:
-    """The clients of a chunk: as many as CHUNK_BUDGET holds by a rough upper estimate.
-
-    Counted are, for one client, about 40 activations of the text width for each layer and
-    token of a prompt for each class and about 8 numbers for each image, class and patch.
-    """
-    task, images = federation.task, federation.images
-    tokens = 2 * len(task.classnames) * 16
-    patches = 1 if images.patches is None else images.patches.shape[1]
-    numbers = 40 * 12 * task.width * tokens + 8 * 32 * len(task.classnames) * patches
-    return max(1, min(federation.clients, CHUNK_BUDGET // (4 * numbers)))
 
 
 def _count(run: _Run, log: RoundLog) -> None:
@@ -180,7 +164,7 @@ def _outcome(
         training=cell.training.model_dump(mode="json"),
         identity=identity,
         versions=environment.versions(),
-        hardware=environment.hardware(bench.device) | {"clients_at_once": run.chunk},
+        hardware=environment.hardware(bench.device) | _about_chunk(run.chunk),
         traffic=run.traffic,
         times=run.times | {"total": (finished - run.started).total_seconds()},
         error=failure,
@@ -195,6 +179,19 @@ def _outcome(
     tensors = {f"server.{name}": t for name, t in federation.server.items()}
     tensors |= {f"private.{name}": t for name, t in federation.private.items()}
     return Outcome(record, pd.DataFrame(run.rows), tensors)
+
+
+def _about_chunk(chunk: Chunk | None) -> dict[str, JsonValue]:
+    """How many clients were computed together, and whether memory was short."""
+    if chunk is None:
+        return {}
+    if chunk.clients == chunk.planned:
+        return {"clients_at_once": chunk.clients}
+    return {
+        "clients_at_once": chunk.clients,
+        "memory_was_short": f"{chunk.planned} clients at once did not fit: the results agree with "
+        f"those of other machines to rounding",
+    }
 
 
 def _about(federation: Federation) -> dict[str, JsonValue]:

@@ -6,6 +6,7 @@ import torch
 from small_federation import Make
 from torch import Tensor
 
+from fplbench.engine.chunks import Chunk
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round
 from fplbench.method import Batch, Method, Param, Round, Task, Tensors
@@ -85,15 +86,15 @@ def test_downloads_may_differ_by_client_and_stay_fixed_for_the_round(federation:
 
 def test_a_clients_randomness_does_not_depend_on_the_chunk(federation: Make) -> None:
     whole, cut = everything(federation), everything(federation)
-    run_round(whole, TRAINING, 1, chunk=3)
-    run_round(cut, TRAINING, 1, chunk=1)
+    run_round(whole, TRAINING, 1, chunk=Chunk(3))
+    run_round(cut, TRAINING, 1, chunk=Chunk(1))
     assert torch.equal(whole.server["noise"], cut.server["noise"])
     torch.testing.assert_close(whole.server["ctx"], cut.server["ctx"], rtol=1e-5, atol=1e-6)
 
 
 def test_traffic_counts_what_is_sent_and_nothing_else(federation: Make) -> None:
     fed = everything(federation)
-    log = run_round(fed, TRAINING, 1, chunk=2)
+    log = run_round(fed, TRAINING, 1, chunk=Chunk(2))
     one = fed.server["ctx"].numel() * 4
     assert (log.up_bytes, log.down_bytes) == (3 * (one + 2 * 4), 3 * one)
     assert set(log.losses) == {"ce", "pull"}
@@ -104,7 +105,7 @@ def test_a_client_never_sampled_has_initial_private_and_current_shared_tensors(
 ) -> None:
     fed = everything(federation)
     start = {name: t.clone() for name, t in fed.private.items()}
-    log = run_round(fed, TRAINING.model_copy(update={"participation": 0.34}), 1, chunk=3)
+    log = run_round(fed, TRAINING.model_copy(update={"participation": 0.34}), 1, chunk=Chunk(3))
     absent = next(c for c in range(3) if c not in log.clients)
     models = fed.models(fed.round_of(torch.tensor([absent]), 1), None)
     assert torch.equal(models.params["own"][0], start["own"][absent])
@@ -114,5 +115,5 @@ def test_a_client_never_sampled_has_initial_private_and_current_shared_tensors(
 
 def test_a_tensor_that_is_not_trained_stays_as_it_is(federation: Make) -> None:
     fed = everything(federation)
-    run_round(fed, TRAINING, 1, chunk=3)
+    run_round(fed, TRAINING, 1, chunk=Chunk(3))
     assert torch.equal(fed.private["fixed"], torch.ones(3, 1))

@@ -7,6 +7,7 @@ import torch
 from small_federation import Make, images
 
 from fplbench import registry
+from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import evaluate, not_applicable
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round, sample_clients
@@ -35,14 +36,14 @@ TRAINED = [name for name in FOUND if name != "zeroshot"]
 def test_chunks_change_nothing(federation: Make, name: str) -> None:
     whole, cut = federation(method(name)), federation(method(name))
     for index in (1, 2):
-        run_round(whole, TRAINING, index, chunk=3)
-        run_round(cut, TRAINING, index, chunk=1)
+        run_round(whole, TRAINING, index, chunk=Chunk(3))
+        run_round(cut, TRAINING, index, chunk=Chunk(1))
     for key, value in state(whole).items():
         # Rounding, grown over two rounds of steps.
         close = 1e-4 * float(value.abs().max())
         torch.testing.assert_close(state(cut)[key], value, rtol=0, atol=close)
     test = images(12, seed=2)
-    ours, theirs = evaluate(whole, test, 2, chunk=3), evaluate(cut, test, 2, chunk=2)
+    ours, theirs = evaluate(whole, test, 2, chunk=Chunk(3)), evaluate(cut, test, 2, chunk=Chunk(2))
     assert set(ours) == set(theirs)
     for metric in ours:
         assert ours[metric] == pytest.approx(theirs[metric])
@@ -52,7 +53,7 @@ def test_chunks_change_nothing(federation: Make, name: str) -> None:
 def test_the_same_seed_gives_the_same_bits(federation: Make, name: str) -> None:
     one, two = federation(method(name)), federation(method(name))
     for each in (one, two):
-        run_round(each, TRAINING, 1, chunk=2)
+        run_round(each, TRAINING, 1, chunk=Chunk(2))
     assert all(torch.equal(state(two)[key], value) for key, value in state(one).items())
 
 
@@ -66,7 +67,7 @@ def test_a_client_never_sees_anothers_images(federation: Make, name: str) -> Non
     other.images.pooled[last] = other.images.pooled[last].flip(0)
     other.images.patches[last] = other.images.patches[last].flip(0)
     for each in (plain, other):
-        run_round(each, TRAINING, 1, chunk=3)
+        run_round(each, TRAINING, 1, chunk=Chunk(3))
     for key, value in plain.private.items():
         assert torch.equal(other.private[key][:2], value[:2]), key
 
@@ -86,7 +87,7 @@ def test_momentum_is_fresh_in_every_round(federation: Make) -> None:
             loss.backward()
             theirs.step()
         expected = p.detach()
-        run_round(fed, TRAINING.model_copy(update={"local_epochs": 3}), index, chunk=1)
+        run_round(fed, TRAINING.model_copy(update={"local_epochs": 3}), index, chunk=Chunk(1))
     torch.testing.assert_close(fed.private["ctx"][0], expected, rtol=1e-5, atol=1e-6)
 
 
@@ -97,9 +98,9 @@ def test_the_server_weighs_clients_by_their_images(federation: Make) -> None:
     for client in range(3):
         one = federation(method("coop"))
         assert torch.equal(one.private["ctx"][client], start)
-        run_round(one, TRAINING, 1, chunk=3)
+        run_round(one, TRAINING, 1, chunk=Chunk(3))
         alone.append(one.private["ctx"][client])
-    run_round(fed, TRAINING, 1, chunk=3)
+    run_round(fed, TRAINING, 1, chunk=Chunk(3))
     mean = sum(size / 26 * ctx for size, ctx in zip((9, 5, 12), alone, strict=True))
     torch.testing.assert_close(fed.server["ctx"], mean, rtol=1e-5, atol=1e-6)
 
@@ -108,7 +109,7 @@ def test_a_round_touches_only_those_who_take_part(federation: Make) -> None:
     fed = federation(method("fedpgp"))
     before = {name: t.clone() for name, t in fed.private.items()}
     training = TRAINING.model_copy(update={"participation": 0.34})
-    log = run_round(fed, training, 1, chunk=3)
+    log = run_round(fed, training, 1, chunk=Chunk(3))
     assert len(log.clients) == 1
     rest = [c for c in range(3) if c not in log.clients]
     for name, t in fed.private.items():
@@ -127,10 +128,10 @@ def test_sampling_is_the_same_for_all_methods_and_differs_by_round() -> None:
 
 def test_traffic_is_the_bytes_of_the_shared_tensors(federation: Make) -> None:
     fed = federation(method("fedpgp"))
-    log = run_round(fed, TRAINING, 1, chunk=2)
+    log = run_round(fed, TRAINING, 1, chunk=Chunk(2))
     one = fed.server["sigma"].numel() * 4
     assert (log.up_bytes, log.down_bytes) == (3 * one, 3 * one)
-    silent = run_round(federation(method("coop")), TRAINING, 1, chunk=3)
+    silent = run_round(federation(method("coop")), TRAINING, 1, chunk=Chunk(3))
     assert (silent.up_bytes, silent.down_bytes) == (0, 0)
 
 
@@ -139,7 +140,7 @@ def test_a_loss_that_is_not_finite_names_round_and_client(federation: Make) -> N
     assert fed.images.pooled is not None
     fed.images.pooled[fed.scenario.train_rows[1]] = float("nan")
     with pytest.raises(Diverged) as caught:
-        run_round(fed, TRAINING, 4, chunk=3)
+        run_round(fed, TRAINING, 4, chunk=Chunk(3))
     assert (caught.value.round_index, caught.value.client) == (4, 1)
 
 
@@ -149,13 +150,13 @@ def test_a_logit_that_is_not_finite_is_no_wrong_answer(federation: Make) -> None
     assert test.pooled is not None
     test.pooled[5] = float("inf")
     with pytest.raises(Diverged):
-        evaluate(fed, test, 1, chunk=3)
+        evaluate(fed, test, 1, chunk=Chunk(3))
 
 
 @pytest.mark.parametrize("name", list(FOUND))
 def test_every_metric_is_either_measured_or_explained(federation: Make, name: str) -> None:
     fed = federation(method(name))
-    measured = set(evaluate(fed, images(12, seed=2), 1, chunk=3))
+    measured = set(evaluate(fed, images(12, seed=2), 1, chunk=Chunk(3)))
     explained = set(not_applicable(fed))
     assert measured | explained == {"local", "global"}
     assert not measured & explained

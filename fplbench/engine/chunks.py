@@ -1,0 +1,92 @@
+"""How many clients are computed together, and what happens when they are too many.
+
+The number follows from the cell alone: from what one client's step takes and a fixed budget,
+never from the memory that happens to be free. Where even that is too much for a machine, chunks
+are halved; results then agree to rounding, and the record says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from fplbench.engine.federation import Federation
+from fplbench.engine.memory import peak_bytes
+from fplbench.engine.train import draw_steps, step_gradients
+from fplbench.spec import Training
+
+BUDGET = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}
+"""Bytes that a chunk of clients may take in a local step, by the kind of device."""
+
+Done = TypeVar("Done")
+
+
+@dataclass
+class Chunk:
+    """clients: how many are computed together. planned: how many before a shortage of memory."""
+
+    clients: int
+    planned: int = 0
+
+    def __post_init__(self) -> None:
+        self.planned = self.planned or self.clients
+
+
+def plan_chunk(federation: Federation, training: Training) -> Chunk:
+    """As many clients as BUDGET holds, by a step of the client with the most images."""
+    count = federation.clients
+    if federation.trained and count > 1:
+        one = _bytes_of_a_step(federation, training)
+        count = max(1, min(count, BUDGET[federation.device.type] // one))
+    return Chunk(count)
+
+
+def _bytes_of_a_step(federation: Federation, training: Training) -> int:
+    """Peak memory of one client's largest step, with its data."""
+    client = int(federation.sizes.argmax())
+    size = int(federation.sizes[client])
+    r = federation.round_of(torch.tensor([client]), 1)
+
+    def step() -> object:
+        data = federation.local_data([client])
+        models = federation.models(r, data)
+        steps = draw_steps([size], [client], training.batch_size, 1, federation.seed, 1)
+        first = steps.to(federation.device)
+        batch = data.batch(first.index[0], first.mask[0], models.fixed)
+        return step_gradients(
+            federation.method, models.params, federation.trained, batch, federation.task
+        )
+
+    return max(1, peak_bytes(step))
+
+
+def in_chunks(clients: Tensor, chunk: Chunk, work: Callable[[Tensor], Done]) -> list[Done]:
+    """What `work` makes of the clients, a chunk at a time; smaller ones where memory runs out."""
+    done: list[Done] = []
+    first = 0
+    while first < len(clients):
+        part = clients[first : first + chunk.clients]
+        try:
+            done.append(work(part))
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or len(part) == 1:
+                raise
+            chunk.clients = len(part) // 2
+        else:
+            first += len(part)
+            continue
+        # Outside the handler, so that the failed step's tensors are gone with its traceback.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return done
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the host had no memory left."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
