@@ -152,8 +152,9 @@ def between_strangers(case: Case, init: Tensors) -> tuple[Tensors, LocalData]:
     return params, LocalData(
         labels=labels,
         mask=mask,
-        pooled=beside[:, :, 0] if with_patches else beside,
-        patches=beside[:, :, 1:] if with_patches else None,
+        rows=torch.arange(3 * rows).view(1, 3, rows),
+        pooled=(beside[:, :, 0] if with_patches else beside).flatten(0, 1),
+        patches=beside[:, :, 1:].flatten(0, 1) if with_patches else None,
         class_mask=None,
     )
 
@@ -188,7 +189,7 @@ class Setting:
 
     def batch(self) -> Batch:
         every = torch.arange(self.data.mask.shape[1]).expand(self.data.mask.shape)
-        return self.data.batch(every, self.data.mask, self.fixed)
+        return self.data.batch(every, self.data.mask, torch.zeros(3, dtype=torch.long), self.fixed)
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +265,7 @@ def test_three_steps_of_sgd_agree(setting: Setting) -> None:
     one_step = Steps(
         index=torch.arange(rows).expand(1, 3, rows),
         mask=setting.data.mask[None],
+        epoch=torch.zeros(1, 3, dtype=torch.long),
         active=(3,),
         width=(rows,),
     )

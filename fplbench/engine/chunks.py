@@ -56,7 +56,7 @@ def _bytes_of_a_step(federation: Federation, training: Training) -> int:
         models = federation.models(r, data)
         steps = draw_steps([size], [client], training.batch_size, 1, federation.seed, 1)
         first = steps.to(federation.device)
-        batch = data.batch(first.index[0], first.mask[0], models.fixed)
+        batch = data.batch(first.index[0], first.mask[0], first.epoch[0], models.fixed)
         return step_gradients(
             federation.method, models.params, federation.trained, batch, federation.task
         )

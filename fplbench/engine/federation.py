@@ -146,8 +146,11 @@ class Federation:
         return None if alone is None else Models(alone, {}, 0, alone=True)
 
     @torch.no_grad()
-    def local_data(self, clients: Sequence[int]) -> LocalData:
-        """The training images of these clients, moved to the device in one piece."""
+    def local_data(self, clients: Sequence[int], epochs: int = 1) -> LocalData:
+        """The training images of these clients, on the device.
+
+        On the host they are read where they are; to a device they are moved in one piece.
+        """
         index, mask = pad_rows([self.scenario.train_rows[c] for c in clients])
         position = torch.full((int(self.images.labels.max()) + 1,), -1, dtype=torch.long)
         position[torch.from_numpy(self.scenario.train_classes)] = torch.arange(
@@ -155,11 +158,16 @@ class Federation:
         )
         labels = position[torch.from_numpy(np.asarray(self.images.labels))[index]]
         class_mask = self.scenario.class_mask
+        pooled, patches, rows = self.images.pooled, self.images.patches, index
+        if self.device.type != "cpu":
+            used, rows = index.unique(return_inverse=True)
+            pooled, patches = (None if x is None else x[used] for x in (pooled, patches))
         return LocalData(
+            rows=rows.expand(epochs, *rows.shape).to(self.device),
             labels=labels.to(self.device),
             mask=mask.to(self.device),
-            pooled=gather(self.images.pooled, index, self.device),
-            patches=gather(self.images.patches, index, self.device),
+            pooled=None if pooled is None else pooled.to(self.device),
+            patches=None if patches is None else patches.to(self.device),
             class_mask=(
                 None
                 if class_mask is None
@@ -174,5 +182,5 @@ class Federation:
 
 
 def gather(features: Tensor | None, index: Tensor, device: torch.device) -> Tensor | None:
-    """features [M, ...] at index [...], on the device."""
-    return None if features is None else features[index].to(device)
+    """features [M, ...] at index [...], on the device, in float32."""
+    return None if features is None else features[index].to(device).float()

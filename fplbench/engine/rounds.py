@@ -83,7 +83,7 @@ class _Trained:
 
 def _train_chunk(federation: Federation, training: Training, r: Round) -> _Trained:
     ids = r.clients.tolist()
-    data = federation.local_data(ids)
+    data = federation.local_data(ids, training.local_epochs)
     models = federation.models(r, data)
     steps = draw_steps(
         r.sizes.tolist(),

@@ -24,18 +24,21 @@ class Steps:
     """The batches of a round for C clients, whose order is by falling number of steps.
 
     index: [T, C, B], positions among each client's own images; mask: [T, C, B].
+    epoch: [T, C], the epoch a client is in, from 0.
     active: [T], how many clients (the first ones) still have a step t.
     width: [T], the largest batch of step t.
     """
 
     index: Tensor
     mask: Tensor
+    epoch: Tensor
     active: tuple[int, ...]
     width: tuple[int, ...]
 
     def to(self, device: torch.device) -> Steps:
         """The same steps with their tensors on the device."""
-        return replace(self, index=self.index.to(device), mask=self.mask.to(device))
+        on = {name: getattr(self, name).to(device) for name in ("index", "mask", "epoch")}
+        return replace(self, **on)
 
 
 def number_of_steps(size: int, batch_size: int, epochs: int) -> int:
@@ -61,19 +64,23 @@ def draw_steps(
         raise ValueError("clients must come by falling number of images")
     index = np.zeros((max(counts), len(sizes), batch_size), dtype=np.int64)
     mask = np.zeros(index.shape, dtype=bool)
+    # A client without a step t keeps its last epoch; nothing of it is read.
+    per_epoch = np.maximum(np.asarray(counts) // epochs, 1)
+    epoch_of = np.minimum(np.arange(max(counts))[:, None] // per_epoch, epochs - 1)
     for column, (size, client) in enumerate(zip(sizes, clients, strict=True)):
         order = rng.numpy_generator(seed, "batches", client, round_index)
-        per_epoch = counts[column] // epochs
+        own = counts[column] // epochs
         for epoch in range(epochs):
-            rows = slice(epoch * per_epoch, (epoch + 1) * per_epoch)
-            padded = np.full(per_epoch * batch_size, -1, dtype=np.int64)
+            rows = slice(epoch * own, (epoch + 1) * own)
+            padded = np.full(own * batch_size, -1, dtype=np.int64)
             padded[:size] = order.permutation(size)
-            batches = padded.reshape(per_epoch, batch_size)
+            batches = padded.reshape(own, batch_size)
             index[rows, column] = np.maximum(batches, 0)
             mask[rows, column] = batches >= 0
     return Steps(
         index=torch.from_numpy(index),
         mask=torch.from_numpy(mask),
+        epoch=torch.from_numpy(epoch_of),
         active=tuple(int(sum(count > t for count in counts)) for t in range(len(index))),
         width=tuple(int(step.sum(1).max()) for step in mask),
     )
@@ -113,11 +120,12 @@ class SGD:
     """torch.optim.SGD's rule over stacked clients: each row has a momentum of its own.
 
     v <- momentum * v + (g + weight_decay * p);  p <- p - lr * lr_scale * v, in place.
+    lr: one for all clients, or [C] on the device, one for each.
     """
 
     def __init__(
         self,
-        lr: float,
+        lr: float | Tensor,
         momentum: float,
         weight_decay: float,
         lr_scales: Mapping[str, float] | None = None,
@@ -137,17 +145,24 @@ class SGD:
             moved = params[name][: len(grad)]
             velocity = self._velocity[name][: len(grad)]
             velocity.mul_(self.momentum).add_(grad).add_(moved, alpha=self.weight_decay)
-            moved.sub_(velocity, alpha=self.lr * self.lr_scales.get(name, 1.0))
+            scale = self.lr_scales.get(name, 1.0)
+            if isinstance(self.lr, Tensor):
+                each = (self.lr[: len(grad)] * scale).view(-1, *[1] * (grad.dim() - 1))
+                moved.sub_(velocity * each)
+            else:
+                moved.sub_(velocity, alpha=self.lr * scale)
 
 
 @dataclass(frozen=True)
 class LocalData:
-    """The training images of C clients, on the device, padded to the largest client.
+    """The training images of C clients, padded to the largest client, on the device.
 
-    pooled: [C, S, D]; patches: [C, S, M, D]; labels: [C, S] within the training class list;
-    mask: [C, S]; class_mask: [C, K].
+    pooled: [R, D]; patches: [R, M, D]; features of R images, those of these clients among them.
+    rows: [E, C, S], where each client's images are in an epoch: epochs may see different views.
+    labels: [C, S] within the training class list; mask: [C, S]; class_mask: [C, K].
     """
 
+    rows: Tensor
     labels: Tensor
     mask: Tensor
     pooled: Tensor | None
@@ -155,27 +170,33 @@ class LocalData:
     class_mask: Tensor | None
 
     def everything(self) -> Batch:
-        """All images of each client, for Method.memory."""
+        """All images of each client as the first epoch sees them, for Method.memory."""
         return Batch(
             mask=self.mask,
-            pooled=self.pooled,
-            patches=self.patches,
+            pooled=_features(self.pooled, self.rows[0]),
+            patches=_features(self.patches, self.rows[0]),
             labels=self.labels,
             class_mask=self.class_mask,
         )
 
-    def batch(self, index: Tensor, mask: Tensor, fixed: Tensors) -> Batch:
-        """The images at positions index [k, B] of the first k clients."""
+    def batch(self, index: Tensor, mask: Tensor, epoch: Tensor, fixed: Tensors) -> Batch:
+        """The images at positions index [k, B] of the first k clients, in their epochs [k]."""
         k = len(index)
-        rows = torch.arange(k, device=index.device)[:, None]
+        clients = torch.arange(k, device=index.device)[:, None]
+        rows = self.rows[epoch[:, None], clients, index]
         return Batch(
             mask=mask,
-            pooled=None if self.pooled is None else self.pooled[rows, index],
-            patches=None if self.patches is None else self.patches[rows, index],
-            labels=self.labels[rows, index],
+            pooled=_features(self.pooled, rows),
+            patches=_features(self.patches, rows),
+            labels=self.labels[clients, index],
             class_mask=None if self.class_mask is None else self.class_mask[:k],
             fixed={name: value[:k] for name, value in fixed.items()},
         )
+
+
+def _features(kept: Tensor | None, rows: Tensor) -> Tensor | None:
+    """Those of some rows, in float32 whatever they are kept in."""
+    return None if kept is None else kept[rows].float()
 
 
 def train_clients(
@@ -195,7 +216,8 @@ def train_clients(
     """
     sums: Tensors = {}
     for t, (k, width) in enumerate(zip(steps.active, steps.width, strict=True)):
-        batch = data.batch(steps.index[t, :k, :width], steps.mask[t, :k, :width], fixed)
+        index, mask = steps.index[t, :k, :width], steps.mask[t, :k, :width]
+        batch = data.batch(index, mask, steps.epoch[t, :k], fixed)
         current = {name: value[:k] for name, value in params.items()}
         terms, grads = step_gradients(method, current, trained, batch, task)
         optimizer.step(params, grads)

@@ -27,6 +27,7 @@ def test_every_epoch_sees_every_image_of_every_client_once(
             rows = slice(epoch * per_epoch, (epoch + 1) * per_epoch)
             seen = steps.index[rows, column][steps.mask[rows, column]]
             assert sorted(seen.tolist()) == list(range(size))
+            assert (steps.epoch[rows, column] == epoch).all()
         assert not steps.mask[epochs * per_epoch :, column].any()
 
 
@@ -61,16 +62,20 @@ def test_clients_in_the_wrong_order_are_refused() -> None:
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_sgd_is_torchs_rule_for_each_client(momentum: float) -> None:
+@pytest.mark.parametrize("rates", [(0.05, 0.05, 0.05), (0.05, 0.2, 0.0)])
+def test_sgd_is_torchs_rule_for_each_client(
+    momentum: float, rates: tuple[float, float, float]
+) -> None:
     start = torch.randn(3, 4, 5)
     grads = [torch.randn(3, 4, 5) for _ in range(4)]
     ours = {"p": start.clone()}
-    optimizer = SGD(0.05, momentum, 5e-4)
+    alike = len(set(rates)) == 1
+    optimizer = SGD(rates[0] if alike else torch.tensor(rates), momentum, 5e-4)
     for grad in grads:
         optimizer.step(ours, {"p": grad})
     for client in range(3):
         p = start[client].clone().requires_grad_()
-        theirs = torch.optim.SGD([p], lr=0.05, momentum=momentum, weight_decay=5e-4)
+        theirs = torch.optim.SGD([p], lr=rates[client], momentum=momentum, weight_decay=5e-4)
         for grad in grads:
             p.grad = grad[client].clone()
             theirs.step()
