@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
+from fplbench.clip.attention import attend, attend_in_bins, heads_first, in_bins
+
 Blocks = Sequence[ResidualAttentionBlock]
 
 
@@ -57,10 +59,9 @@ def known_tokens(blocks: Blocks, x: Tensor) -> list[Tensor]:
     mask = x.new_full((len(x), len(x)), float("-inf")).triu(1)
     found, x = [], x[None]
     for block in blocks:
-        qkv = _heads(block, project(block, x))
-        found.append(qkv[:, 0])
-        q, k, v = qkv
-        x = _finish(block, x, _attend(q, k, v, mask))
+        q, k, v = parts = _heads_first(block, project(block, x))
+        found.append(parts[:, 0])
+        x = _finish(block, x, attend(q, k, v, mask).transpose(1, 2).flatten(2))
     return found
 
 
@@ -76,8 +77,7 @@ def run(blocks: Blocks, context: Tensor, known: Sequence[Tensor], tail: Tail) ->
     for i, (block, before) in enumerate(zip(blocks[:-1], known, strict=False)):
         if i:
             qkv = project(block, x)
-        q, k, v = _in_bins(_heads(block, qkv), before, n, bins)
-        x = _finish(block, x, _out_of_bins(_attend(q, k, v, tail.mask), before.shape[2], n))
+        x = _finish(block, x, attend_in_bins(qkv, before, tail.mask, n))
     # In the last layer the others are only seen: they need no more than keys and values.
     block, lines = blocks[-1], torch.arange(bins, device=x.device)[:, None]
     width = tail.x.shape[1] // bins
@@ -86,49 +86,20 @@ def run(blocks: Blocks, context: Tensor, known: Sequence[Tensor], tail: Tail) ->
         q, kv = project(block, x[:, places], last=1), project(block, x, first=1)
     else:
         q, kv = qkv[:, places, : x.shape[-1]], qkv[..., x.shape[-1] :]
-    k, v = _in_bins(_heads(block, kv), known[-1][1:], n, bins)
-    q = _heads(block, q)[0]  # [P, H, R E, d/H]
+    k, v = in_bins(_heads_first(block, kv), known[-1][1:], n, bins)
+    q = _heads_first(block, q)[0]  # [P, H, R E, d/H]
     q = q.reshape(*q.shape[:2], bins, most, -1)
-    mask = tail.mask[lines, tail.ends - width]
-    return _finish(block, x[:, places], _attend(q, k, v, mask).flatten(2, 3))
+    attended = attend(q, k, v, tail.mask[lines, tail.ends - width])  # [P, H, R, E, d/H]
+    return _finish(block, x[:, places], attended.flatten(2, 3).transpose(1, 2).flatten(2))
 
 
-def _heads(block: ResidualAttentionBlock, y: Tensor) -> Tensor:
-    """[P, L, parts d] as [parts, P, H, L, d/H]."""
-    heads, d = block.attn.num_heads, block.attn.embed_dim
-    return y.view(*y.shape[:-1], -1, heads, d // heads).permute(2, 0, 3, 1, 4)
-
-
-def _in_bins(heads: Tensor, known: Tensor, n: int, bins: int) -> Tensor:
-    """Each bin behind a copy of the known tokens and the context.
-
-    heads: [parts, P, H, n + R W, d/H]; known: [parts, H, T, d/H]. Returns
-    [parts, P, H, R, T + n + W, d/H].
-    """
-    known = known[:, None].expand(-1, heads.shape[1], -1, -1, -1)
-    if bins == 1:
-        return torch.cat([known, heads], dim=3).unsqueeze(3)
-    before = torch.cat([known, heads[..., :n, :]], dim=3)
-    own = heads[..., n:, :]
-    own = own.reshape(*own.shape[:3], bins, -1, own.shape[-1])
-    return torch.cat([before.unsqueeze(3).expand(-1, -1, -1, bins, -1, -1), own], dim=4)
-
-
-def _out_of_bins(x: Tensor, known: int, n: int) -> Tensor:
-    """[P, H, R, T + n + W, d/H] as [P, H, n + R W, d/H]: the context's from the first bin."""
-    if x.shape[2] == 1:
-        return x[:, :, 0, known:]
-    return torch.cat([x[:, :, 0, known : known + n], x[..., known + n :, :].flatten(2, 3)], dim=2)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """q: [..., Q, d/H]; k, v: [..., L, d/H]; mask: [..., Q, L], of fewer leading axes."""
-    scores = torch.add(mask, q @ k.transpose(-1, -2), alpha=q.shape[-1] ** -0.5)
-    return scores.softmax(-1) @ v
+def _heads_first(block: ResidualAttentionBlock, y: Tensor) -> Tensor:
+    heads = block.attn.num_heads
+    return heads_first(y.contiguous(), heads, block.attn.embed_dim // heads)
 
 
 def _finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
-    """The rest of a block after attention [P, H, L, d/H]; x: [P, L, d]."""
-    x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
+    """The rest of a block after attention; both [P, L, d]."""
+    x = x + block.ls_1(block.attn.out_proj(attended))
     y: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return y

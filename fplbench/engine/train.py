@@ -40,6 +40,16 @@ class Steps:
         on = {name: getattr(self, name).to(device) for name in ("index", "mask", "epoch")}
         return replace(self, **on)
 
+    def first(self, count: int) -> Steps:
+        """The first steps of the round alone."""
+        return Steps(
+            self.index[:count],
+            self.mask[:count],
+            self.epoch[:count],
+            self.active[:count],
+            self.width[:count],
+        )
+
 
 def number_of_steps(size: int, batch_size: int, epochs: int) -> int:
     """Local steps of a client with `size` images; the last, smaller batch of an epoch counts."""

@@ -1,0 +1,95 @@
+"""A local step of every method, beside what published code does for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from cases import CASES, METHODS, Case, ours, plain
+from measure import flops, in_turn, matrix_rate
+from plain_reference import PlainText
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from fplbench.clip import Backbone
+from fplbench.engine.memory import peak_bytes
+
+Row = Callable[..., None]
+OURS, THEIRS = 5, 2  # calls whose median counts
+POSITIONS = 77
+PASSES = {"fedpgp": (2, 4), "fedotp": (2, 2)}  # through the text tower, ours and published
+TARGETS = {"fedpgp": 55.0}
+OTHER_TARGET = 40.0
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_local_step(
+    case: Case, name: str, clip: Backbone, row: Row, benchmark: BenchmarkFixture
+) -> None:
+    device, together, alone = clip.device, ours(case, name, clip), plain(case, name, clip)
+    pixels = torch.randn(case.batch, 3, *clip.image_size, device=device)
+    labels = torch.arange(case.batch, device=device) % len(case.classnames)
+
+    def published() -> object:
+        return alone.step(pixels, labels)
+
+    took = in_turn(
+        {"ours": together.step, "plain": published}, {"ours": OURS, "plain": THEIRS}, device
+    )
+    benchmark.pedantic(together.step, rounds=1)
+    mine, theirs = PASSES.get(name, (1, 1))
+    tokens = case.n_ctx + together.task.names.packed(case.n_ctx).tokens
+    rate = matrix_rate(clip.text.width, case.clients * mine * tokens, device, torch.float32)
+    row(
+        "steps",
+        case=case.name,
+        method=name,
+        clients=case.clients,
+        ms=1e3 * took["ours"] / case.clients,
+        plain_ms=1e3 * took["plain"],
+        ratio=took["plain"] / (took["ours"] / case.clients),
+        target=TARGETS.get(name, OTHER_TARGET) if case is CASES[0] else None,
+        positions=mine * tokens,
+        plain_positions=theirs * len(case.classnames) * POSITIONS,
+        peak_mib=peak_bytes(together.step) / 2**20,
+        plain_peak_mib=peak_bytes(published) / 2**20,
+        matrix_share=flops(together.step) / took["ours"] / rate,
+    )
+
+
+@pytest.mark.parametrize(("count", "target"), [(19, 16.0), (100, 18.0)])
+def test_text_alone(
+    count: int, target: float, clip: Backbone, row: Row, benchmark: BenchmarkFixture
+) -> None:
+    device = clip.device
+    case = next(case for case in CASES if len(case.classnames) == count)
+    names = clip.text.tokenize(case.classnames)
+    together = torch.zeros(case.clients, 1, 16, clip.text.width, device=device).normal_(0, 0.02)
+    alone = together[0, 0].clone().requires_grad_()
+    together.requires_grad_()
+    whole = PlainText(clip, case.classnames, 16)
+
+    def fast() -> object:
+        return torch.autograd.grad(clip.text.encode_prompts(together, names).sum(), together)
+
+    def published() -> object:
+        return torch.autograd.grad(whole(alone).sum(), alone)
+
+    took = in_turn({"ours": fast, "plain": published}, {"ours": OURS, "plain": OURS}, device)
+    benchmark.pedantic(fast, rounds=1)
+    tokens = 16 + names.packed(16).tokens
+    rate = matrix_rate(clip.text.width, case.clients * tokens, device, torch.float32)
+    row(
+        "text",
+        case=f"{count} classes",
+        clients=case.clients,
+        ms=1e3 * took["ours"] / case.clients,
+        plain_ms=1e3 * took["plain"],
+        ratio=took["plain"] / (took["ours"] / case.clients),
+        target=target,
+        positions=tokens,
+        plain_positions=count * POSITIONS,
+        matrix_share=flops(fast) / took["ours"] / rate,
+        matrix_share_target=0.7,
+    )
