@@ -34,8 +34,9 @@ tables: $(INSTALLED) ## Write tables of all records in RESULTS (default: results
 plots: $(INSTALLED) ## Draw plots of all records in RESULTS (default: results)
 	$(BIN)/fplbench plots $(RESULTS)
 
-bench: $(INSTALLED) ## Time the engine
-	$(BIN)/pytest tests/bench -m "not gpu"
+bench: $(INSTALLED) ## Time the engine beside published local training; rewrites docs/performance.md
+	$(BIN)/pytest tests/bench -m "not gpu" --benchmark-disable --bench-out $(RESULTS)/bench \
+		--bench-docs docs/performance.md
 
 lock: $(BIN)/uv ## Choose newer versions for requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

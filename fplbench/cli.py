@@ -90,6 +90,12 @@ def run(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images of a local step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    views: Annotated[
+        int | None, typer.Option(help="Views of a training image, cropped and flipped.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of matrix products: fp32, tf32 or bf16.")
+    ] = None,
     validation: Annotated[
         bool,
         typer.Option(
@@ -114,6 +120,8 @@ def run(
         "participation": participation,
         "batch_size": batch_size,
         "lr": lr,
+        "views": views,
+        "precision": precision,
         "evaluate_on": "validation" if validation else None,
     }
     request = Request(

@@ -1,8 +1,8 @@
 """Image features of a data set, computed once for each backbone and kept on disk.
 
-One file for each kind of feature: a .npy array with the SHA-256 of everything before it at its
-end, written aside and renamed. A file that is torn or changed is made again, and processes that
-want the same features at once wait for the one that makes them.
+One file for each kind of feature and each view: a .npy array with the SHA-256 of everything
+before it at its end, written aside and renamed. A file that is torn or changed is made again, and
+processes that want the same features at once wait for the one that makes them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +28,14 @@ from torch import Tensor
 from fplbench.clip import Backbone
 from fplbench.dataset import Data
 from fplbench.errors import UserError
+from fplbench.views import VIEWS_VERSION, Seen
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.float32] | NDArray[np.float16]
 Progress = Callable[[int, int], None]
 
+# Patches are 196 times as many as pooled features in a ViT-B/16 and rounded to float16 on disk;
+# docs/performance.md says what that does to logits. A kind's name is part of its file's name.
+KINDS = {"pooled": torch.float32, "patches-f16": torch.float16}
 IMAGES_AT_ONCE = 64
 DECODERS = 4
 READ_AT_ONCE = 1 << 24  # bytes
@@ -45,7 +50,7 @@ class Features:
     """Features of all images of a split, unit length along D, mapped from disk; writing
     to them changes no file.
 
-    pooled: [M, D]; patches: [M, P, D], None unless asked for.
+    pooled: [M, D], float32; patches: [M, P, D], float16, None unless asked for.
     """
 
     pooled: FloatArray
@@ -60,11 +65,13 @@ def features(
     cache: Path,
     device: torch.device | str,
     progress: Progress | None = None,
+    view: int = 0,
 ) -> Features:
     """The features of one split, from the cache or computed.
 
     split: "train" or "test". cache: the folder that holds the files. device: where the backbone
-    lies. progress: called with images done and to do, while computing.
+    lies. progress: called with images done and to do, while computing. view: 0, the images as
+    they are; others as views.py cuts and flips them.
     UserError: images that cannot be read, all of them named; patches of a tower without them.
     """
     try:
@@ -73,7 +80,7 @@ def features(
         raise UserError(
             f"the cache folder {cache} cannot be made ({error.strerror}): name another one"
         ) from error
-    key = _key(backbone, data, split)
+    key = _key(backbone, data, split, view)
     paths = {kind: cache / f"{key}.{kind}.npy" for kind in _kinds(patches)}
     found = {kind: _open(path) for kind, path in paths.items()}
     if any(array is None for array in found.values()):
@@ -82,22 +89,26 @@ def features(
             missing = {kind: paths[kind] for kind, array in found.items() if array is None}
             if missing:
                 images = {"train": data.train, "test": data.test}[split].images
-                batches = _encode(backbone, images, "patches" in missing, device, progress)
+                if view:
+                    images = Seen(images, view, min(backbone.image_size))
+                batches = _encode(backbone, images, "patches-f16" in missing, device, progress)
                 _write(batches, len(images), missing)
                 found |= {kind: _open(path) for kind, path in missing.items()}
     pooled = found["pooled"]
     if pooled is None:
         raise RuntimeError(f"{paths['pooled']} was damaged as soon as it was written")
-    return Features(pooled, found.get("patches"))
+    return Features(pooled, found.get("patches-f16"))
 
 
 def _kinds(patches: bool) -> tuple[str, ...]:
-    return ("pooled", "patches") if patches else ("pooled",)
+    return tuple(KINDS) if patches else ("pooled",)
 
 
-def _key(backbone: Backbone, data: Data, split: str) -> str:
+def _key(backbone: Backbone, data: Data, split: str, view: int) -> str:
     """Everything that the features depend on, behind a part that a person can read."""
-    about = (backbone.fingerprint, backbone.preprocess_id, data.fingerprint, split)
+    about = [backbone.fingerprint, backbone.preprocess_id, data.fingerprint, split]
+    if view:
+        about.append(f"view {view} of {VIEWS_VERSION}")
     digest = hashlib.sha256("\0".join(about).encode()).hexdigest()[:20]
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(backbone.name).name)
     return f"{name}.{split}.{digest}"
@@ -141,10 +152,10 @@ def _write(batches: Iterator[dict[str, Tensor]], count: int, missing: dict[str, 
             begun = False
             for batch in batches:
                 for kind, file in files.items():
-                    array = batch[kind].cpu().numpy()
+                    array = batch[kind].to(KINDS[kind]).cpu().numpy()
                     block = array.tobytes()
                     if not begun:
-                        block = _header((count, *array.shape[1:])) + block
+                        block = _header((count, *array.shape[1:]), array.dtype) + block
                     digests[kind].update(block)
                     file.write(block)
                 begun = True
@@ -159,10 +170,10 @@ def _write(batches: Iterator[dict[str, Tensor]], count: int, missing: dict[str, 
             path.unlink(missing_ok=True)
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    """The beginning of a .npy file of float32 in this machine's byte order."""
+def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """The beginning of a .npy file in this machine's byte order."""
     buffer = io.BytesIO()
-    described = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": shape}
+    described = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(buffer, described)
     return buffer.getvalue()
 
@@ -186,7 +197,7 @@ def _encode(
             found = backbone.images(pixels.to(device), patches=patches)
             batch = {"pooled": F.normalize(found.pooled, dim=-1)}
             if found.patches is not None:
-                batch["patches"] = F.normalize(found.patches, dim=-1)
+                batch["patches-f16"] = F.normalize(found.patches, dim=-1)
             yield batch
         if progress is not None:
             progress(min(start + IMAGES_AT_ONCE, len(images)), len(images))

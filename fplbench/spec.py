@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 PROTOCOL = 1
 
 Json = dict[str, Any]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 class Training(BaseModel):
@@ -34,6 +35,13 @@ class Training(BaseModel):
     lr: float = Field(0.001, gt=0, description="Learning rate, constant; FedPGP's code.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD; Dassl's default.")
     weight_decay: float = Field(5e-4, ge=0, description="Of SGD; Dassl's default.")
+    views: int = Field(
+        1,
+        ge=1,
+        description="Views of a training image: epoch e is trained on view e mod V. View 0 is the "
+        "image as it is tested, the others are seeded crops and flips. Published code draws a new "
+        "one at every step; docs/performance.md compares 1 with 8.",
+    )
     evaluations: int = Field(
         5,
         ge=1,
@@ -45,7 +53,11 @@ class Training(BaseModel):
         description="validation: a fifth of the training images takes the place of the test "
         "images, to choose settings by.",
     )
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision = Field(
+        "fp32",
+        description="Of matrix products: fp32 everywhere; tf32 (GPUs of NVIDIA alone), prompts and "
+        "logits; bf16, the text transformer's layers alone. Image features are always fp32.",
+    )
 
     def evaluated_rounds(self) -> frozenset[int]:
         """The rounds, counted from 1, after which every client is tested."""

@@ -17,7 +17,7 @@ class PromptTask:
     """The `Task` of a class list.
 
     templates: each with one "{}" for the class name. logit_scale: scalar, exponentiated, on the
-    tower's device.
+    tower's device. prompts_through: the same tower in another precision, for prompts alone.
     """
 
     def __init__(
@@ -26,8 +26,10 @@ class PromptTask:
         classnames: Sequence[str],
         templates: Sequence[str],
         logit_scale: Tensor,
+        prompts_through: TextTower | None = None,
     ) -> None:
         self.tower = tower
+        self.prompts_through = prompts_through or tower
         self.classnames = tuple(classnames)
         self.templates = tuple(templates)
         self.logit_scale = logit_scale
@@ -60,7 +62,7 @@ class PromptTask:
 
     def encode_prompts(self, ctx: Tensor, position: Position = "end") -> Tensor:
         """[C, N, K, D]; see `Task`."""
-        return self.tower.encode_prompts(ctx, self.names, position)
+        return self.prompts_through.encode_prompts(ctx, self.names, position)
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """[len(texts), D]; see `Task`."""
@@ -73,6 +75,6 @@ class PromptTask:
     def subset(self, classes: IntArray) -> PromptTask:
         """The task of some of the classes, in the order given by their indices."""
         names = [self.classnames[k] for k in classes]
-        part = PromptTask(self.tower, names, self.templates, self.logit_scale)
+        part = PromptTask(self.tower, names, self.templates, self.logit_scale, self.prompts_through)
         part._whole = (self, classes)
         return part

@@ -152,6 +152,7 @@ def between_strangers(case: Case, init: Tensors) -> tuple[Tensors, LocalData]:
     return params, LocalData(
         labels=labels,
         mask=mask,
+        plain=torch.arange(3 * rows).view(3, rows),
         rows=torch.arange(3 * rows).view(1, 3, rows),
         pooled=(beside[:, :, 0] if with_patches else beside).flatten(0, 1),
         patches=beside[:, :, 1:].flatten(0, 1) if with_patches else None,

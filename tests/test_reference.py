@@ -50,6 +50,7 @@ def test_steps_of_clients_together_are_those_of_each_alone(clip: Backbone, name:
     features = clip.images(pixels.flatten(0, 1), patches="patches" in method.inputs)
     everything = torch.ones(CLIENTS, IMAGES, dtype=torch.bool)
     data = LocalData(
+        plain=torch.arange(CLIENTS * IMAGES).view(CLIENTS, IMAGES),
         rows=torch.arange(CLIENTS * IMAGES).view(1, CLIENTS, IMAGES),
         labels=labels,
         mask=everything,

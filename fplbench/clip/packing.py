@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BIN_TOKENS = 128
-"""Tokens of a bin at most. Each pair of a bin's tokens has a score, needed or not: at width 512
-the scores of 128 tokens are a fiftieth of the arithmetic, and bins of fewer tokens hold more
-padding and repeat more beginnings."""
+BIN_TOKENS = 96
+"""Tokens of a bin at most. Every pair of a bin's tokens has a score, needed or not, and every bin
+repeats beginnings that its names share with another's. At width 512, 48 to 128 differ by 3 %."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy, deepcopy
 from weakref import WeakKeyDictionary
 
 import torch
@@ -42,6 +43,9 @@ class TextTower:
         self._pool: str = getattr(tower, f"{prefix}pool_type")
         eos = int(getattr(tower, f"{prefix}eos_id"))
         self.vocabulary = Vocabulary(tokenizer, self.context_length, self.causal, self._pool, eos)
+        # What prompts go through, in a precision that may be another than the weights' own.
+        self._computing: Transformer = self.transformer
+        self._dtype = self.positional_embedding.dtype
         self._start: list[Tensor] | None = None
         self._tails: WeakKeyDictionary[PromptTokens, dict[int, Tail]] = WeakKeyDictionary()
         self._plain = (
@@ -61,6 +65,17 @@ class TextTower:
     @property
     def device(self) -> torch.device:
         return self.positional_embedding.device
+
+    def in_precision(self, dtype: torch.dtype) -> TextTower:
+        """The same tower, its transformer computing prompts in another precision.
+
+        Only the transformer's layers do: token embeddings, positions, the last norm and the
+        projection keep the weights' own, and so do whole sentences, which are encoded once.
+        """
+        tower = copy(self)
+        tower._computing, tower._dtype = deepcopy(self.transformer).to(dtype), dtype
+        tower._start, tower._tails = None, WeakKeyDictionary()
+        return tower
 
     def tokenize(self, classnames: Sequence[str]) -> PromptTokens:
         """Class names made ready for `encode_prompts`; do it once for a class list."""
@@ -134,14 +149,14 @@ class TextTower:
         ids = [[*row, *[vocabulary.pad] * (length - len(row))] for row in rows]
         read = [vocabulary.read(len(row), length) for row in rows]
         x = self._embed(torch.tensor(ids, device=self.device))
-        return self._run(x, torch.tensor(read, device=self.device))
+        return self._run(self.transformer, x, torch.tensor(read, device=self.device))
 
     def _encode_general(self, ctx: Tensor, names: PromptTokens, position: Position) -> Tensor:
         """Every prompt from beginning to [EOT], whatever the tower and the position."""
         layout = names.layout(ctx.shape[-2], position)
         x = self._placed(ctx, layout)
         read = layout.read.repeat(ctx.shape[0] * ctx.shape[1])
-        return self._run(x.flatten(0, 2), read).reshape(*x.shape[:3], -1)
+        return self._run(self._computing, x.flatten(0, 2), read).reshape(*x.shape[:3], -1)
 
     def _placed(self, ctx: Tensor, layout: Layout) -> Tensor:
         """[C, N, K, L, d]: the contexts among the embedded words, without positions."""
@@ -153,19 +168,19 @@ class TextTower:
         x[:, :, classes, layout.slots] = ctx
         return x
 
-    def _run(self, x: Tensor, read: Tensor) -> Tensor:
+    def _run(self, transformer: Transformer, x: Tensor, read: Tensor) -> Tensor:
         """x: [B, L, d], embedded without positions; read: [B]. Returns features [B, D]."""
-        length = x.shape[1]
-        mask = None if self.attn_mask is None else self.attn_mask[:length, :length]
-        x = self.transformer(x + self.positional_embedding[:length], attn_mask=mask)
+        length, dtype = x.shape[1], next(transformer.parameters()).dtype
+        mask = None if self.attn_mask is None else self.attn_mask[:length, :length].to(dtype)
+        x = transformer((x + self.positional_embedding[:length]).to(dtype), attn_mask=mask)
         return self._finish(x[torch.arange(len(x), device=x.device), read])
 
     def _encode_shared(self, ctx: Tensor, names: PromptTokens) -> Tensor:
         """[SOS][context] once for each client and prompt; for each class only what follows."""
         n, flat = ctx.shape[-2], ctx.flatten(0, 1)  # [P, n, d]
         packed, head = names.packed(n), self.vocabulary.head
-        context = flat + self.positional_embedding[head : head + n]
-        blocks = self.transformer.resblocks
+        context = (flat + self.positional_embedding[head : head + n]).to(self._dtype)
+        blocks = self._computing.resblocks
         x = run(blocks, context, self._known(), self._tail(names, n))[:, packed.where]  # [P, K, d]
         return self._finish(x).reshape(*ctx.shape[:2], len(names), -1)
 
@@ -173,10 +188,10 @@ class TextTower:
         """Prompts that differ from their first vector on: each is a bin of its own."""
         layout, head = names.layout(ctx.shape[-2], position), self.vocabulary.head
         x = self._placed(ctx, layout)[..., head:, :]
-        x = (x + self.positional_embedding[head : head + x.shape[-2]]).flatten(0, 1)
+        x = (x + self.positional_embedding[head : head + x.shape[-2]]).flatten(0, 1).to(self._dtype)
         length = layout.ids.shape[1]
         mask = x.new_full((length, length), float("-inf")).triu(1).expand(len(names), -1, -1)
-        blocks, flat = self.transformer.resblocks, x.flatten(1, 2)  # [P, K L, d]
+        blocks, flat = self._computing.resblocks, x.flatten(1, 2)  # [P, K L, d]
         tail = Tail(flat, project(blocks[0], flat), mask, layout.read[:, None] - head)
         features = self._finish(run(blocks, x[:, 0, :0], self._known(), tail))
         return features.reshape(*ctx.shape[:2], len(names), -1)
@@ -186,7 +201,7 @@ class TextTower:
         if self._start is None:
             ids = torch.tensor(self.vocabulary.start, dtype=torch.long, device=self.device)
             x = self._embed(ids) + self.positional_embedding[: len(ids)]
-            self._start = known_tokens(self.transformer.resblocks, x)
+            self._start = known_tokens(self._computing.resblocks, x.to(self._dtype))
         return self._start
 
     @torch.no_grad()
@@ -196,14 +211,14 @@ class TextTower:
         if n not in known:
             packed, before = names.packed(n), self.vocabulary.head + n
             x = self._embed(packed.ids) + self.positional_embedding[before + packed.depth]
-            x = x.flatten(0, 1)[None]
-            first = project(self.transformer.resblocks[0], x)
+            x = x.flatten(0, 1)[None].to(self._dtype)
+            first = project(self._computing.resblocks[0], x)
             known[n] = Tail(x, first, packed.mask(before, x.dtype), packed.ends)
         return known[n]
 
     def _finish(self, x: Tensor) -> Tensor:
         """x: [..., d], the transformer's output where it is read. Returns [..., D]."""
-        x = self.ln_final(x)
+        x = self.ln_final(x.to(self.positional_embedding.dtype))
         if self.text_projection is None:
             return x
         if isinstance(self.text_projection, nn.Linear):

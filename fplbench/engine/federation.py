@@ -27,11 +27,17 @@ class Images:
 
     pooled: [M, D]; patches: [M, P, D]; None where the method does not ask for them.
     labels: [M], indices into the data set's class names.
+    views: the same images cropped and flipped, views 1, 2 ... beside this one, which is view 0.
     """
 
     labels: IntArray
     pooled: Tensor | None
     patches: Tensor | None
+    views: tuple[Images, ...] = ()
+
+    def epoch_view(self, epoch: int) -> int:
+        """The view that an epoch, counted from 0 over all rounds, is trained on."""
+        return epoch % (1 + len(self.views))
 
 
 @dataclass(frozen=True)
@@ -146,10 +152,11 @@ class Federation:
         return None if alone is None else Models(alone, {}, 0, alone=True)
 
     @torch.no_grad()
-    def local_data(self, clients: Sequence[int], epochs: int = 1) -> LocalData:
+    def local_data(self, clients: Sequence[int], epochs: Sequence[int] = ()) -> LocalData:
         """The training images of these clients, on the device.
 
-        On the host they are read where they are; to a device they are moved in one piece.
+        epochs: those to be trained, counted from 0 over all rounds. On the host images without
+        views are read where they are; otherwise those needed are moved in one piece.
         """
         index, mask = pad_rows([self.scenario.train_rows[c] for c in clients])
         position = torch.full((int(self.images.labels.max()) + 1,), -1, dtype=torch.long)
@@ -158,12 +165,19 @@ class Federation:
         )
         labels = position[torch.from_numpy(np.asarray(self.images.labels))[index]]
         class_mask = self.scenario.class_mask
-        pooled, patches, rows = self.images.pooled, self.images.patches, index
-        if self.device.type != "cpu":
-            used, rows = index.unique(return_inverse=True)
-            pooled, patches = (None if x is None else x[used] for x in (pooled, patches))
+        views = [self.images.epoch_view(epoch) for epoch in epochs]
+        used = sorted({0, *views})
+        pooled, patches, plain = self.images.pooled, self.images.patches, index
+        if used != [0] or self.device.type != "cpu":
+            rows, plain = index.unique(return_inverse=True)
+            pooled, patches = (self._rows_of(kind, rows, used) for kind in ("pooled", "patches"))
+            step = len(rows)
+        else:
+            step = 0
+        by_epoch = [plain + step * used.index(view) for view in views]
         return LocalData(
-            rows=rows.expand(epochs, *rows.shape).to(self.device),
+            plain=plain.to(self.device),
+            rows=(torch.stack(by_epoch) if by_epoch else plain[None]).to(self.device),
             labels=labels.to(self.device),
             mask=mask.to(self.device),
             pooled=None if pooled is None else pooled.to(self.device),
@@ -174,6 +188,12 @@ class Federation:
                 else torch.from_numpy(class_mask[list(clients)]).to(self.device)
             ),
         )
+
+    def _rows_of(self, kind: str, rows: Tensor, used: Sequence[int]) -> Tensor | None:
+        """Some images' features in each of the views in use, one view after another."""
+        every = [self.images, *self.images.views]
+        kept = [getattr(every[view], kind) for view in used]
+        return None if kept[0] is None else torch.cat([features[rows] for features in kept])
 
     def keep(self, clients: Tensor, params: Tensors) -> None:
         """Store the private tensors that clients bring back from a round."""

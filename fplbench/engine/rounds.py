@@ -83,7 +83,8 @@ class _Trained:
 
 def _train_chunk(federation: Federation, training: Training, r: Round) -> _Trained:
     ids = r.clients.tolist()
-    data = federation.local_data(ids, training.local_epochs)
+    first = (r.index - 1) * training.local_epochs  # rounds are counted from 1
+    data = federation.local_data(ids, range(first, first + training.local_epochs))
     models = federation.models(r, data)
     steps = draw_steps(
         r.sizes.tolist(),

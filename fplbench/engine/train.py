@@ -168,10 +168,12 @@ class LocalData:
     """The training images of C clients, padded to the largest client, on the device.
 
     pooled: [R, D]; patches: [R, M, D]; features of R images, those of these clients among them.
-    rows: [E, C, S], where each client's images are in an epoch: epochs may see different views.
+    plain: [C, S], where each client's images are; rows: [E, C, S], where the view of them is that
+    an epoch trains on.
     labels: [C, S] within the training class list; mask: [C, S]; class_mask: [C, K].
     """
 
+    plain: Tensor
     rows: Tensor
     labels: Tensor
     mask: Tensor
@@ -180,11 +182,11 @@ class LocalData:
     class_mask: Tensor | None
 
     def everything(self) -> Batch:
-        """All images of each client as the first epoch sees them, for Method.memory."""
+        """All images of each client as they are, for Method.memory."""
         return Batch(
             mask=self.mask,
-            pooled=_features(self.pooled, self.rows[0]),
-            patches=_features(self.patches, self.rows[0]),
+            pooled=_features(self.pooled, self.plain),
+            patches=_features(self.patches, self.plain),
             labels=self.labels,
             class_mask=self.class_mask,
         )

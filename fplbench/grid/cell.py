@@ -17,7 +17,7 @@ from torch import Tensor
 from fplbench import environment, metrics
 from fplbench.engine.chunks import Chunk, plan_chunk
 from fplbench.engine.evaluate import Accuracies, evaluate, not_applicable
-from fplbench.engine.federation import Federation
+from fplbench.engine.federation import Federation, Images
 from fplbench.engine.rounds import RoundLog, run_round
 from fplbench.errors import Diverged, UserError
 from fplbench.grid.validation import on_validation
@@ -83,7 +83,8 @@ def _run(cell: Cell, bench: Workbench, method: Method, run: _Run, on_round: OnRo
     clock = _Clock(run.times, bench.device)
     data = bench.data(cell.dataset)
     with clock("features"):
-        train = bench.images(cell.backbone, cell.dataset, "train", method.inputs)
+        views = cell.training.views
+        train = bench.images(cell.backbone, cell.dataset, "train", method.inputs, views)
         test = bench.images(cell.backbone, cell.dataset, "test", method.inputs)
     if cell.training.evaluate_on == "validation":
         data, train, test = on_validation(data, train, cell.seed)
@@ -91,12 +92,19 @@ def _run(cell: Cell, bench: Workbench, method: Method, run: _Run, on_round: OnRo
     scenario = kind.build(data, kind.Settings(**cell.scenario_settings), cell.seed)
     run.federation = federation = Federation(
         method,
-        bench.task_for(cell.backbone, cell.dataset),
+        bench.task_for(cell.backbone, cell.dataset, cell.training.precision),
         scenario,
         train,
         cell.seed,
         bench.device,
     )
+    with environment.matrix_products(cell.training.precision):
+        _rounds(cell, federation, test, run, clock, on_round)
+
+
+def _rounds(
+    cell: Cell, federation: Federation, test: Images, run: _Run, clock: _Clock, on_round: OnRound
+) -> None:
     training = cell.training
     chunk = run.chunk = plan_chunk(federation, training)
     evaluated = training.evaluated_rounds()

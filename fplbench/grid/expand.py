@@ -63,6 +63,11 @@ def expand(
                         request, name, method, dataset, kind, scenario, seed, bench, problems
                     )
                     cells += [] if cell is None else [cell]
+    if bench.device.type == "cpu" and any(cell.training.precision == "tf32" for cell in cells):
+        problems.add(
+            "--precision tf32 exists on NVIDIA's GPUs alone and this run is on the CPU: "
+            "use fp32 or bf16."
+        )
     problems.refuse()
     _try_splits(cells, bench, problems)
     problems.refuse()

@@ -14,12 +14,12 @@ from typing import Literal
 import torch
 
 from fplbench import clip
-from fplbench.clip import Backbone
+from fplbench.clip import Backbone, TextTower
 from fplbench.dataset import Data, Dataset, IntArray
 from fplbench.engine.federation import Images
 from fplbench.features import features
 from fplbench.method import Method, Task
-from fplbench.spec import Cell
+from fplbench.spec import Cell, Precision
 from fplbench.task import PromptTask
 
 
@@ -45,8 +45,9 @@ class Workbench:
         self._store = store
         self._backbones: dict[str, Backbone] = {}
         self._data: dict[str, Data] = {}
-        self._tasks: dict[tuple[str, str, bytes], PromptTask] = {}
-        self._images: dict[tuple[str, str, str], Images] = {}
+        self._tasks: dict[tuple[str, str, Precision, bytes], PromptTask] = {}
+        self._towers: dict[tuple[str, Precision], TextTower] = {}
+        self._images: dict[tuple[str, str, str, int], Images] = {}
 
     def backbone(self, name: str) -> Backbone:
         """The frozen CLIP of this name, on the device."""
@@ -63,10 +64,28 @@ class Workbench:
         return self._data[name]
 
     def images(
-        self, backbone: str, dataset: str, split: Literal["train", "test"], inputs: frozenset[str]
+        self,
+        backbone: str,
+        dataset: str,
+        split: Literal["train", "test"],
+        inputs: frozenset[str],
+        views: int = 1,
     ) -> Images:
-        """Features of a split, those that `inputs` asks for."""
-        key = (backbone, dataset, split)
+        """Features of a split, those that `inputs` asks for, in that many views."""
+        first, *others = (
+            self._view(backbone, dataset, split, inputs, view) for view in range(views)
+        )
+        return replace(first, views=tuple(others))
+
+    def _view(
+        self,
+        backbone: str,
+        dataset: str,
+        split: Literal["train", "test"],
+        inputs: frozenset[str],
+        view: int,
+    ) -> Images:
+        key = (backbone, dataset, split, view)
         if key not in self._images or ("patches" in inputs and self._images[key].patches is None):
             data = self.data(dataset)
             found = features(
@@ -76,6 +95,7 @@ class Workbench:
                 patches="patches" in inputs | self._inputs,
                 cache=self._store / "features",
                 device=self.device,
+                view=view,
             )
             self._images[key] = Images(
                 labels=(data.train if split == "train" else data.test).labels,
@@ -85,18 +105,31 @@ class Workbench:
         every = self._images[key]
         return every if "patches" in inputs else replace(every, patches=None)
 
-    def task_for(self, backbone: str, dataset: str) -> Callable[[IntArray], Task]:
+    def task_for(
+        self, backbone: str, dataset: str, precision: Precision = "fp32"
+    ) -> Callable[[IntArray], Task]:
         """From class indices [K] of a data set to the task over those classes; kept."""
         data, frozen = self.data(dataset), self.backbone(backbone)
-        whole = PromptTask(frozen.text, data.classnames, data.templates, frozen.logit_scale)
+        tower = self._tower(backbone, precision)
+        whole = PromptTask(frozen.text, data.classnames, data.templates, frozen.logit_scale, tower)
 
         def task(classes: IntArray) -> Task:
-            key = (backbone, dataset, classes.tobytes())
+            key = (backbone, dataset, precision, classes.tobytes())
             if key not in self._tasks:
                 self._tasks[key] = whole.subset(classes)
             return self._tasks[key]
 
         return task
+
+    def _tower(self, backbone: str, precision: Precision) -> TextTower:
+        """What prompts go through. TF32 is a switch of torch's; bfloat16 takes other weights."""
+        if precision != "bf16":
+            return self.backbone(backbone).text
+        if (backbone, precision) not in self._towers:
+            self._towers[backbone, precision] = self.backbone(backbone).text.in_precision(
+                torch.bfloat16
+            )
+        return self._towers[backbone, precision]
 
     def identity(self, cell: Cell, method: type[Method]) -> dict[str, str]:
         """What decides a cell's numbers beside its settings (amendment 6)."""

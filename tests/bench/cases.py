@@ -16,144 +16,27 @@ from fplbench.task import PromptTask
 
 METHODS = ("coop", "promptfl", "fedotp", "pfedprompt", "fedpgp")
 
-PETS = [
-    "abyssinian",
-    "american_bulldog",
-    "american_pit_bull_terrier",
-    "basset_hound",
-    "beagle",
-    "bengal",
-    "birman",
-    "bombay",
-    "boxer",
-    "british_shorthair",
-    "chihuahua",
-    "egyptian_mau",
-    "english_cocker_spaniel",
-    "english_setter",
-    "german_shorthaired",
-    "great_pyrenees",
-    "havanese",
-    "japanese_chin",
-    "keeshond",
-]
+PETS = """
+abyssinian american_bulldog american_pit_bull_terrier basset_hound beagle bengal birman bombay
+boxer british_shorthair chihuahua egyptian_mau english_cocker_spaniel english_setter
+german_shorthaired great_pyrenees havanese japanese_chin keeshond
+"""
 """The first half of OxfordPets' classes, the base classes of the literature."""
 
-CIFAR100 = [
-    "apple",
-    "aquarium_fish",
-    "baby",
-    "bear",
-    "beaver",
-    "bed",
-    "bee",
-    "beetle",
-    "bicycle",
-    "bottle",
-    "bowl",
-    "boy",
-    "bridge",
-    "bus",
-    "butterfly",
-    "camel",
-    "can",
-    "castle",
-    "caterpillar",
-    "cattle",
-    "chair",
-    "chimpanzee",
-    "clock",
-    "cloud",
-    "cockroach",
-    "couch",
-    "crab",
-    "crocodile",
-    "cup",
-    "dinosaur",
-    "dolphin",
-    "elephant",
-    "flatfish",
-    "forest",
-    "fox",
-    "girl",
-    "hamster",
-    "house",
-    "kangaroo",
-    "keyboard",
-    "lamp",
-    "lawn_mower",
-    "leopard",
-    "lion",
-    "lizard",
-    "lobster",
-    "man",
-    "maple_tree",
-    "motorcycle",
-    "mountain",
-    "mouse",
-    "mushroom",
-    "oak_tree",
-    "orange",
-    "orchid",
-    "otter",
-    "palm_tree",
-    "pear",
-    "pickup_truck",
-    "pine_tree",
-    "plain",
-    "plate",
-    "poppy",
-    "porcupine",
-    "possum",
-    "rabbit",
-    "raccoon",
-    "ray",
-    "road",
-    "rocket",
-    "rose",
-    "sea",
-    "seal",
-    "shark",
-    "shrew",
-    "skunk",
-    "skyscraper",
-    "snail",
-    "snake",
-    "spider",
-    "squirrel",
-    "streetcar",
-    "sunflower",
-    "sweet_pepper",
-    "table",
-    "tank",
-    "telephone",
-    "television",
-    "tiger",
-    "tractor",
-    "train",
-    "trout",
-    "tulip",
-    "turtle",
-    "wardrobe",
-    "whale",
-    "willow_tree",
-    "wolf",
-    "woman",
-    "worm",
-]
+CIFAR100 = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile
+cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp
+lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom
+oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake
+spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor
+train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
 
-DOMAINNET = [
-    "bird",
-    "feather",
-    "headphones",
-    "ice_cream",
-    "teapot",
-    "tiger",
-    "whale",
-    "windmill",
-    "wine_glass",
-    "zebra",
-]
+DOMAINNET = """
+bird feather headphones ice_cream teapot tiger whale windmill wine_glass zebra
+"""
 """FedBN's subset (Li et al., ICLR 2021), the one that the literature of FPL calls DomainNet."""
 
 
@@ -170,9 +53,9 @@ class Case:
 
 
 CASES = (
-    Case("Pets-shaped", tuple(PETS), clients=10),
-    Case("CIFAR-100-shaped", tuple(CIFAR100), clients=10, shots=5),
-    Case("DomainNet-shaped", tuple(DOMAINNET), clients=30),
+    Case("Pets-shaped", tuple(PETS.split()), clients=10),
+    Case("CIFAR-100-shaped", tuple(CIFAR100.split()), clients=10, shots=5),
+    Case("DomainNet-shaped", tuple(DOMAINNET.split()), clients=30),
 )
 
 
@@ -228,8 +111,10 @@ def ours(case: Case, name: str, clip: Backbone) -> Ours:
         few = torch.randn(64, 196, clip.embed_dim, generator=generator)
         patches = F.normalize(few, dim=-1).half().to(device)
         count = len(few)
+    rows = (torch.arange(case.clients * images) % count).view(case.clients, images).to(device)
     data = LocalData(
-        rows=(torch.arange(case.clients * images) % count).view(1, case.clients, images).to(device),
+        plain=rows,
+        rows=rows[None],
         labels=torch.arange(images).expand(case.clients, images).to(device) // case.shots,
         mask=torch.ones(case.clients, images, dtype=torch.bool, device=device),
         pooled=pooled.to(device),

@@ -5,32 +5,54 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import bench_report
 import pytest
 import torch
 
 from fplbench import clip as clips
 from fplbench.clip import Backbone
 
-BACKBONE = os.environ.get("FPLBENCH_BENCH_BACKBONE", "ViT-B-16:random")
-ROWS: list[dict[str, object]] = []
+BACKBONE = "ViT-B-16:random"
+ROWS: list[bench_report.Row] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("fplbench")
+    group.addoption("--bench-out", type=Path, help="folder for the bench's JSON and plots")
+    group.addoption("--bench-docs", type=Path, help="page whose tables are written anew")
 
 
 @pytest.fixture(scope="session")
 def clip() -> Iterator[Backbone]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        threads = torch.get_num_threads()
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     yield clips.load(BACKBONE, device)
-    if device == "cpu":
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
 def row() -> Callable[..., None]:
-    def add(table: str, **values: object) -> None:
+    """Adds a row to one of the bench's tables."""
+
+    def add(table: str, **values: bench_report.Value) -> None:
         ROWS.append({"table": table, **values})
         print(json.dumps(ROWS[-1]))
 
     return add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not ROWS:
+        return
+    terminalreporter.write_line(bench_report.tables(ROWS))
+    out: Path | None = terminalreporter.config.getoption("--bench-out")
+    if out is not None:
+        bench_report.write(ROWS, BACKBONE, out)
+        terminalreporter.write_line(f"written: {out}")
+    docs: Path | None = terminalreporter.config.getoption("--bench-docs")
+    if docs is not None:
+        bench_report.write_docs(ROWS, docs)
+        terminalreporter.write_line(f"written: {docs}")

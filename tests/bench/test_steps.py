@@ -15,15 +15,23 @@ from fplbench.clip import Backbone
 from fplbench.engine.memory import peak_bytes
 
 Row = Callable[..., None]
-OURS, THEIRS = 5, 2  # calls whose median counts
+OURS, THEIRS = 5, 2  # calls whose median counts; of the reference only one beyond the main case
 POSITIONS = 77
 PASSES = {"fedpgp": (2, 4), "fedotp": (2, 2)}  # through the text tower, ours and published
 TARGETS = {"fedpgp": 55.0}
 OTHER_TARGET = 40.0
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# A step of CoOp or pFedPrompt is one of PromptFL: beyond the main case that is not shown again.
+MEASURED = [
+    pytest.param(case, name, id=f"{case.name}-{name}")
+    for case in CASES
+    for name in METHODS
+    if case is CASES[0] or name not in ("coop", "pfedprompt")
+]
+
+
+@pytest.mark.parametrize(("case", "name"), MEASURED)
 def test_local_step(
     case: Case, name: str, clip: Backbone, row: Row, benchmark: BenchmarkFixture
 ) -> None:
@@ -34,9 +42,8 @@ def test_local_step(
     def published() -> object:
         return alone.step(pixels, labels)
 
-    took = in_turn(
-        {"ours": together.step, "plain": published}, {"ours": OURS, "plain": THEIRS}, device
-    )
+    rounds = {"ours": OURS, "plain": THEIRS if case is CASES[0] else 1}
+    took = in_turn({"ours": together.step, "plain": published}, rounds, device)
     benchmark.pedantic(together.step, rounds=1)
     mine, theirs = PASSES.get(name, (1, 1))
     tokens = case.n_ctx + together.task.names.packed(case.n_ctx).tokens
@@ -93,3 +100,31 @@ def test_text_alone(
         matrix_share=flops(fast) / took["ours"] / rate,
         matrix_share_target=0.7,
     )
+
+
+PARTS = {
+    "products with frozen weights": ("aten::mm", "aten::addmm"),
+    "attention": ("aten::bmm", "aten::_softmax", "aten::_softmax_backward_data"),
+    "activation": ("gelu", "silu", "sigmoid"),
+    "norms": ("layer_norm",),
+}
+
+
+def test_where_the_time_goes(clip: Backbone, row: Row) -> None:
+    """Shares of the time spent inside operations, in a FedPGP step of the main case."""
+    together = ours(CASES[0], "fedpgp", clip)
+    together.step()
+    activity = torch.profiler.ProfilerActivity
+    on_gpu = clip.device.type == "cuda"
+    with torch.profiler.profile(activities=[activity.CUDA if on_gpu else activity.CPU]) as found:
+        together.step()
+    spent = {
+        event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        for event in found.key_averages()
+    }
+    whole, named = sum(spent.values()), 0.0
+    for part, keys in PARTS.items():
+        share = sum(t for key, t in spent.items() if any(k in key for k in keys)) / whole
+        named += share
+        row("profile", part=part, share=share)
+    row("profile", part="copies, sums and the rest", share=1 - named)

@@ -120,3 +120,10 @@ def test_an_id_changes_with_whatever_decides_the_numbers(bench: Workbench) -> No
 def test_a_path_in_the_backbones_name_makes_a_readable_folder(bench: Workbench) -> None:
     (cell,) = cells(bench, backbone="ViT-B-16:/home/me/my clip.pt")
     assert Path(cell.id({})).name == cell.id({})
+
+
+def test_tf32_on_the_host_is_refused(bench: Workbench) -> None:
+    assert "use fp32 or bf16" in refusal(bench, options={"precision": "tf32"})
+    assert "precision='fp8'" in refusal(bench, options={"precision": "fp8"})
+    (cell,) = cells(bench, options={"precision": "bf16"})
+    assert cell.training.precision == "bf16"

@@ -1,0 +1,63 @@
+"""Cells whose training differs in more than numbers: precision and views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fplbench import registry
+from fplbench.grid.cell import Outcome, run_cell
+from fplbench.grid.expand import expand
+from fplbench.grid.workbench import Workbench
+from fplbench.spec import Request
+
+METHODS, DATASETS = registry.methods(), registry.datasets()
+SMALL = {"clients": 3, "shots": 4, "rounds": 2, "lr": 0.01}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return Workbench(DATASETS.classes, None, tmp_path_factory.mktemp("cache"), torch.device("cpu"))
+
+
+def outcome(bench: Workbench, method: str = "promptfl", **options: object) -> Outcome:
+    request = Request(
+        methods=(method,), datasets=("digits",), options=SMALL | options, sets={"n_ctx": 2}
+    )
+    (cell,) = expand(request, METHODS, DATASETS, bench)
+    kind = METHODS.get(method)
+    return run_cell(cell, bench, kind(kind.Config(**cell.settings)), lambda done, of: None)
+
+
+def prompt(of: Outcome) -> torch.Tensor:
+    return of.tensors["server.ctx"]
+
+
+def test_bfloat16_moves_a_prompt_about_as_float32_does(bench: Workbench) -> None:
+    exact, low = outcome(bench), outcome(bench, precision="bf16")
+    assert exact.record.status == low.record.status == "done"
+    assert exact.record.id != low.record.id
+    assert prompt(low).dtype == torch.float32
+    start = outcome(bench, lr=1e-9)
+    moved, other = prompt(exact) - prompt(start), prompt(low) - prompt(start)
+    assert not torch.equal(moved, other)
+    assert float((moved - other).norm()) < 0.1 * float(moved.norm())
+
+
+def test_views_are_trained_on_and_the_test_images_stay(bench: Workbench) -> None:
+    one, two = outcome(bench), outcome(bench, views=2)
+    assert one.record.id != two.record.id
+    assert not torch.equal(prompt(one), prompt(two))
+    frozen_one, frozen_two = outcome(bench, lr=1e-9), outcome(bench, lr=1e-9, views=2)
+    for name, metric in frozen_one.record.metrics.items():
+        assert metric.mean == frozen_two.record.metrics[name].mean
+
+
+def test_a_memory_holds_images_as_they_are(bench: Workbench, tmp_path: Path) -> None:
+    one = outcome(bench, "pfedprompt", lr=1e-9)
+    two = outcome(bench, "pfedprompt", lr=1e-9, views=2)
+    clients = [np.array(each.record.metrics["local"].per_client) for each in (one, two)]
+    assert np.array_equal(*clients)
