@@ -30,7 +30,9 @@ Plugins = Annotated[
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option("--data-root", envvar="FPLBENCH_DATA", help="The folder of data sets."),
+    typer.Option(
+        "--data-root", envvar="FPLBENCH_DATA", help="The folder of data sets; by default ./data."
+    ),
 ]
 
 
@@ -96,6 +98,10 @@ def run(
             "--validation", help="Test on a fifth of the training images, to choose settings by."
         ),
     ] = False,
+    skip_broken: Annotated[
+        bool,
+        typer.Option("--skip-broken", help="Leave out images that cannot be read; recorded."),
+    ] = False,
     plugins: Plugins = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -125,7 +131,9 @@ def run(
         options={name: value for name, value in options.items() if value is not None},
         sets=_assignments(settings or []),
     )
-    code = session.run(request, output, device, plugins or [], data_root, out, err)
+    code = session.run(
+        request, output, device, plugins or [], data_root, out, err, skip_broken=skip_broken
+    )
     raise typer.Exit(code)
 
 

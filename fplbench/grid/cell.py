@@ -182,6 +182,7 @@ def _outcome(
         versions=environment.versions(),
         hardware=environment.hardware(bench.device) | {"clients_at_once": run.chunk},
         traffic=run.traffic,
+        notes=list(bench.data(cell.dataset).notes),
         times=run.times | {"total": (finished - run.started).total_seconds()},
         error=failure,
         started=run.started.isoformat(timespec="seconds"),
