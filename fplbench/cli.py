@@ -13,7 +13,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fplbench.data.commands import app as data
 from fplbench.errors import UserError
+from fplbench.options import DataRoot, Plugins
 
 app = typer.Typer(
     help="Compare methods of federated prompt learning under one engine and one protocol.",
@@ -21,19 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(data, name="data")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugins", help="A folder of your own methods and data sets; repeatable."),
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-root", envvar="FPLBENCH_DATA", help="The folder of data sets; by default ./data."
-    ),
-]
 
 
 class Kind(StrEnum):

@@ -63,7 +63,8 @@ class Data:
     templates: CLIP's own prompts for it, each with one "{}" for the class name.
     fingerprint: changes whenever an image, a label or the order changes; feature caches and
     cell ids hang on it.
-    split_source: where the train/test split comes from, as written into every record.
+    split_source: where the train/test split comes from, as written into every record;
+    split_kind: whose it is, in a word, for comparing with published numbers.
     notes: what a reader of the numbers should know of these data; goes into every record.
     """
 
@@ -75,6 +76,7 @@ class Data:
     split_source: str
     domains: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    split_kind: str = ""
 
 
 class Dataset(ABC):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fplbench.data.images import ImageFiles
-from fplbench.data.splits import OFFICIAL, ZHOU, Contents, spaced, zhou_split
+from fplbench.data.splits import OURS, Contents, spaced, zhou_split
 from fplbench.dataset import Data, Dataset, Split
 
 DEFAULT_ROOT = Path("data")
@@ -152,6 +152,7 @@ class OnDisk(Dataset, ABC):
             split_source=contents.split_source,
             domains=contents.domains,
             notes=self.shortfall(contents),
+            split_kind=contents.kind,
         )
 
     def shortfall(self, contents: Contents) -> tuple[str, ...]:
@@ -164,7 +165,7 @@ class OnDisk(Dataset, ABC):
                 f"{found[0]:,} training and {found[1]:,} test images, where {counts.train:,} and "
                 f"{counts.test:,} are published",
             )
-        if contents.kind not in (OFFICIAL, ZHOU) and sum(found) != self.images:
+        if contents.kind == OURS and self.images and sum(found) != self.images:
             return (f"{sum(found):,} images, where {self.images:,} are published",)
         return ()
 
