@@ -47,10 +47,10 @@ class Download:
 
 @dataclass(frozen=True)
 class Counts:
-    """Published numbers of training and test images; per class where all classes have equally
-    many, by domain where there are domains (images of both splits)."""
+    """Published numbers of training and test images, and of each class where all classes have
+    equally many. train is None where the training images are another data set's."""
 
-    train: int
+    train: int | None
     test: int
     train_each: int | None = None
     test_each: int | None = None
@@ -59,7 +59,8 @@ class Counts:
 class OnDisk(Dataset, ABC):
     """A data set of files. A subclass states facts; reading is in its layouts.
 
-    title, licence: of the data. classes, images: their published number. counts: published, for
+    title, licence: of the data. classes, images: their published number, 0 where nobody
+    published it. domain_images: the same by domain. counts: published, for
     the kinds of splits that are fixed (OFFICIAL, ZHOU). size: bytes to download. zhou: the name
     of its split_zhou_*.json. by_hand: how to get what no program may download.
     """
@@ -97,7 +98,9 @@ class OnDisk(Dataset, ABC):
     def find(cls, root: Path | None) -> tuple[Layout, Path] | None:
         """The first place that has all it needs; one with a split_zhou_*.json before others."""
         found = [
-            (la, f) for la, f in cls.places(root) if all((f / need).exists() for need in la.needs)
+            (layout, folder)
+            for layout, folder in cls.places(root)
+            if folder.is_dir() and all((folder / need).exists() for need in layout.needs)
         ]
         with_split = [(la, f) for la, f in found if cls.split_file(f, root) is not None]
         return next(iter(with_split or found), None)
@@ -135,14 +138,7 @@ class OnDisk(Dataset, ABC):
         return ", ".join(parts.values())
 
     def load(self, root: Path | None, cache: Path) -> Data:
-        place = self.find(root)
-        assert place is not None, "load is called for data that are there"
-        layout, folder = place
-        split = self.split_file(folder, root)
-        if split is None:
-            contents = layout.read(folder)
-        else:
-            contents = zhou_split(split, folder, layout.images, self.classname)
+        contents = self.contents(root)
         return Data(
             classnames=contents.classnames,
             train=contents.train,
@@ -155,15 +151,26 @@ class OnDisk(Dataset, ABC):
             split_kind=contents.kind,
         )
 
+    def contents(self, root: Path | None) -> Contents:
+        """What lies on disk, split as CoOp did where its split_zhou_*.json lies there too."""
+        place = self.find(root)
+        assert place is not None, "load is called for data that are there"
+        layout, folder = place
+        split = self.split_file(folder, root)
+        if split is None:
+            return layout.read(folder)
+        return zhou_split(split, folder, layout.images, self.classname)
+
     def shortfall(self, contents: Contents) -> tuple[str, ...]:
         """A note where the numbers are not the published ones; numbers of a part of the data are
         no numbers of the data set."""
         found = (len(contents.train.images), len(contents.test.images))
         counts = self.counts.get(contents.kind)
-        if counts is not None and found != (counts.train, counts.test):
+        wanted = None if counts is None else (counts.train or found[0], counts.test)
+        if wanted is not None and found != wanted:
             return (
-                f"{found[0]:,} training and {found[1]:,} test images, where {counts.train:,} and "
-                f"{counts.test:,} are published",
+                f"{found[0]:,} training and {found[1]:,} test images, where {wanted[0]:,} and "
+                f"{wanted[1]:,} are published",
             )
         if contents.kind == OURS and self.images and sum(found) != self.images:
             return (f"{sum(found):,} images, where {self.images:,} are published",)

@@ -54,7 +54,7 @@ def overview(plugins: Sequence[Path], root: Path | None) -> RenderableType:
             continue
         place = cls.find(root)
         where = str(place[1]) if place else f"looked for {cls().looked_for(root)}"
-        numbers = (f"{cls.images:,}", f"{cls.classes:,}", size(cls.size))
+        numbers = (f"{cls.images:,}" if cls.images else "", f"{cls.classes:,}", size(cls.size))
         table.add_row(*map(Text, (shown, "yes" if place else "no", *numbers, where)))
         if place is None:
             hints.append(cls)
