@@ -40,6 +40,34 @@ def list_(plugins: Plugins = None, data_root: DataRoot = None) -> None:
 
 
 @app.command()
+def download(
+    names: Names,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the archives in ROOT/.downloads.")
+    ] = False,
+    plugins: Plugins = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Download data sets into the data root; an interrupted download is continued."""
+    from fplbench.data import download, overview
+    from fplbench.data.progress import on_console
+
+    classes = overview.to_download(names, plugins or [])
+    try:
+        for cls in classes:
+            download.install(
+                cls,
+                data_root,
+                on_console(err, in_bytes=True),
+                lambda text: out.print(text, markup=False, soft_wrap=True),
+                keep,
+            )
+    except KeyboardInterrupt:
+        err.print("Stopped. What was downloaded is kept; the same command goes on from there.")
+        raise typer.Exit(130) from None
+
+
+@app.command()
 def verify(names: Names, plugins: Plugins = None, data_root: DataRoot = None) -> None:
     """Open every image, count classes against the published numbers, look for duplicates.
 

@@ -29,6 +29,21 @@ def there(names: Sequence[str], plugins: Sequence[Path], root: Path | None) -> l
     return classes
 
 
+def to_download(names: Sequence[str], plugins: Sequence[Path]) -> list[type[OnDisk]]:
+    """The data sets of these names that lie on disk; UserError for any other."""
+    found = registry.datasets(plugins)
+    classes = []
+    for name in names:
+        cls = found.get(name)
+        if not issubclass(cls, OnDisk):
+            whose = "is your own folder" if cls.wants else "comes with fplbench or its plug-in"
+            raise UserError(f"There is nothing to download for {name}: it {whose}.")
+        if not cls.downloads:
+            raise UserError(f"No program may download {name}: {cls.by_hand}.")
+        classes.append(cls)
+    return classes
+
+
 def as_file(name: str) -> str:
     """A name that may hold a path as the beginning of a file's name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")

@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
 
@@ -27,8 +29,12 @@ def unwatched(what: str) -> Iterator[None]:
     yield None
 
 
-def on_console(console: Console) -> Watch:
-    """Bars on a console; one appears only once there is something to count."""
+def on_console(console: Console, in_bytes: bool = False) -> Watch:
+    """Bars on a console; one appears only once there is something to count.
+
+    in_bytes: what is counted are bytes, so the bar shows their speed.
+    """
+    units = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
 
     @contextmanager
     def watch(what: str) -> Iterator[Progress]:
@@ -36,7 +42,7 @@ def on_console(console: Console) -> Watch:
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TaskProgressColumn(),
-            MofNCompleteColumn(),
+            *units,
             TimeRemainingColumn(),
         )
         with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
