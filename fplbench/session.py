@@ -67,7 +67,7 @@ def run(
     cells = expand(request, methods, datasets, bench)
     for name in request.datasets:
         for note in bench.data(name).notes:
-            err.print(f"{name}: {note}.", style="yellow", markup=False)
+            err.print(f"{name}: {note}.", style="yellow", markup=False, soft_wrap=True)
     store = Store(output)
     with Screen(len(cells), err) as screen:
         try:
@@ -96,7 +96,8 @@ def present(
     found = tuple(name for name, cls in every.items() if cls().missing(root) is None)
     if len(found) < len(every):
         absent = [name for name in every if name not in found]
-        err.print(f"Left out, not on disk: {', '.join(absent)} (fplbench data list).", markup=False)
+        line = f"Left out, not on disk: {', '.join(absent)} (fplbench data list)."
+        err.print(line, markup=False, soft_wrap=True)
     return found
 
 

@@ -113,10 +113,10 @@ def prepare(
     if broken and not skip_broken:
         raise UserError(_refusal(broken, cache))
     if broken:
-        notes.append(f"{len(broken)} unusable images left out (--skip-broken)")
+        notes.append(f"{counted(broken)} unusable and left out (--skip-broken)")
     if odd:
         kinds = ", ".join(f"{count} {kind}" for kind, count in odd.most_common())
-        notes.append(f"{odd.total()} images are not plain RGB or gray and were converted ({kinds})")
+        notes.append(f"not plain RGB or gray and converted: {kinds}")
     if not any(isinstance(split.images, ImageFiles) for split in (data.train, data.test)):
         return data
     return replace(
@@ -144,11 +144,15 @@ def _refusal(broken: Sequence[str], cache: Path) -> str:
         whole = cache / "unusable.txt"
         whole.write_text("\n".join(broken) + "\n", encoding="utf-8")
         more = f"\n  and {len(broken) - SHOWN} more, all of them in {whole}"
-    count = "1 image" if len(broken) == 1 else f"{len(broken)} images"
     return (
-        f"{count} cannot be used: repair or remove the files, or leave them out with "
+        f"{counted(broken)} cannot be used: repair or remove the files, or leave them out with "
         f"--skip-broken.\n{shown}{more}"
     )
+
+
+def counted(images: Sequence[str]) -> str:
+    """How many."""
+    return "1 image" if len(images) == 1 else f"{len(images):,} images"
 
 
 def _stamp(path: Path) -> Stamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -11,8 +12,11 @@ from typing import Any
 import pytest
 from miniatures import cifar10_folders
 from pictures import class_tree
+from rich.console import Console
 
+from fplbench import registry
 from fplbench.cli import main
+from fplbench.session import present
 
 HOW = [
     "--methods",
@@ -39,7 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     class_tree(tmp_path / "photos" / "test", {"cat": 10, "dog": 10})
 
     def start(*arguments: str, code: int = 0) -> tuple[str, list[dict[str, Any]]]:
-        monkeypatch.setattr(sys, "argv", ["fplbench", "run", *HOW, *arguments])
+        monkeypatch.setattr(sys, "argv", ["fplbench", "run", *HOW, "--out", "out", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()
@@ -67,8 +71,8 @@ def test_broken_pictures_are_refused_or_left_out_with_a_count(run: Run) -> None:
     assert "photos/train/cat/3.jpg is empty" in err
     assert records == []
     err, (record,) = run("--datasets", "folder:photos", "--skip-broken")
-    assert "1 unusable images left out" in err
-    assert record["notes"] == ["1 unusable images left out (--skip-broken)"]
+    assert "1 image unusable and left out" in err
+    assert record["notes"] == ["1 image unusable and left out (--skip-broken)"]
     assert sum(record["train_sizes"]) == 39
 
 
@@ -87,11 +91,13 @@ def test_a_part_of_a_data_set_is_recorded_as_such(run: Run) -> None:
     assert "50,000" in record["notes"][0]
 
 
-def test_all_is_what_is_there_and_one_line_names_the_rest(run: Run) -> None:
-    err, records = run("--datasets", "all", "--scenario", "iid")
-    assert {record["dataset"] for record in records} == {"digits", "shapes", "shapes_domains"}
-    (line,) = err.splitlines()
-    assert line.startswith("Left out, not on disk: caltech101, cifar10, cifar100")
+def test_all_is_what_is_there_and_one_line_names_the_rest(tmp_path: Path) -> None:
+    cifar10_folders(tmp_path)
+    said = io.StringIO()
+    found = present(("all",), registry.datasets(), tmp_path, Console(file=said, width=80))
+    assert set(found) == {"cifar10", "digits", "shapes", "shapes_domains"}
+    (line,) = said.getvalue().splitlines()
+    assert line.startswith("Left out, not on disk: caltech101, cifar100, domainnet")
     assert line.endswith("(fplbench data list).")
     assert "folder" not in line
 
