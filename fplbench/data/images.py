@@ -124,7 +124,7 @@ def oddities(image: Image.Image) -> str:
         found.append("16 bit")
     elif image.mode == "P":
         found.append("palette")
-    elif image.mode not in ("RGB", "L", *ALPHA_MODES):
+    elif image.mode not in ("RGB", "L", "1", *ALPHA_MODES):
         found.append(image.mode)
     if image.mode in ALPHA_MODES or "transparency" in image.info:
         found.append("alpha")

@@ -85,14 +85,16 @@ class OnDisk(Dataset, ABC):
 
     @classmethod
     def places(cls, root: Path | None) -> Iterator[tuple[Layout, Path]]:
-        """Where the files may lie, in order."""
+        """Where the files may lie, in order; also where the root is the data set's own folder."""
         top = data_root(root)
         seen = set()
         for layout in cls.layouts:
-            for folder in (top / layout.folder, top / cls.name / layout.folder):
-                if (layout, folder) not in seen:
-                    seen.add((layout, folder))
-                    yield layout, folder
+            first = layout.folder.partition("/")[0]
+            around = [top.parent] if first == top.name else []
+            for place in (top, top / cls.name, *around):
+                if (layout, place) not in seen:
+                    seen.add((layout, place))
+                    yield layout, place / layout.folder
 
     @classmethod
     def find(cls, root: Path | None) -> tuple[Layout, Path] | None:

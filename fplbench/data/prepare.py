@@ -25,6 +25,7 @@ from fplbench.errors import UserError
 READERS = 8
 AT_ONCE = 512
 SHOWN = 10
+KEPT_AFTER = 20_000
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,12 @@ def checked(
     known = {} if again else _read_index(index)
     stamps = {name: _stamp(files.folder / name) for name in files.names}
     new = [n for n, stamp in stamps.items() if n not in known or known[n][0] != stamp]
-    if new:
-        known |= {
-            name: (stamps[name], finding)
-            for name, finding in zip(new, _examine(files.folder, new, progress), strict=True)
-        }
+    # Kept now and then, so that an interruption costs little, and seldom, for it is much to write.
+    share = max(KEPT_AFTER, len(new) // 10)
+    for start in range(0, len(new), share):
+        block = new[start : start + share]
+        found = _examine(files.folder, block, _shifted(progress, start, len(new)))
+        known |= {n: (stamps[n], finding) for n, finding in zip(block, found, strict=True)}
         _write_index(index, known)
     return [known[name][1] for name in files.names]
 
@@ -161,6 +163,11 @@ def _stamp(path: Path) -> Stamp:
     except OSError:
         return GONE
     return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def _shifted(progress: Progress | None, done: int, whole: int) -> Progress | None:
+    """The progress of a part as that of the whole."""
+    return None if progress is None else lambda now, _: progress(done + now, whole)
 
 
 def _examine(folder: Path, names: Sequence[str], progress: Progress | None) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,26 +117,31 @@ def class_folders(folder: Path) -> list[str]:
     return sorted(name for name in found if not name.startswith((".", "__")))
 
 
-def pictures(folder: Path, below: str) -> list[str]:
-    """The files of folder/below, relative to `folder`, sorted; hidden files and lists left out."""
-    return sorted(
-        f"{below}/{path.name}"
-        for path in (folder / below).iterdir()
-        if not path.name.startswith(".")
-        and path.suffix.lower() not in NO_PICTURES
-        and path.name != "Thumbs.db"
-        and not path.is_dir()
-    )
+def pictures(folder: Path, below: str, deep: bool = False) -> list[str]:
+    """The files of folder/below, relative to `folder`, sorted; hidden files and lists left out.
+
+    deep: also those of folders in it.
+    """
+    found = []
+    for entry in os.scandir(folder / below):
+        name = f"{below}/{entry.name}"
+        if entry.name.startswith(".") or entry.name == "Thumbs.db":
+            continue
+        if entry.is_dir():
+            found += pictures(folder, name, deep) if deep else []
+        elif not entry.name.lower().endswith(NO_PICTURES):
+            found.append(name)
+    return sorted(found)
 
 
 def tree(folder: Path, below: str, labels: dict[str, int], domain: int = 0) -> list[Entry]:
-    """Entries of folder/below/CLASS/*, for the classes in `labels`."""
+    """Entries of folder/below/CLASS/**, for the classes in `labels`."""
     prefix = "" if below in ("", ".") else f"{below}/"
     return [
         Entry(file, label, domain)
         for name, label in labels.items()
         if (folder / f"{prefix}{name}").is_dir()
-        for file in pictures(folder, f"{prefix}{name}")
+        for file in pictures(folder, f"{prefix}{name}", deep=True)
     ]
 
 

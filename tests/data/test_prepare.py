@@ -99,6 +99,28 @@ def test_a_second_look_reads_only_what_changed(
     assert read == [photos / "train" / "cat" / "1.jpg"]
 
 
+def test_an_interruption_keeps_what_was_examined(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT_AFTER", 2)
+    monkeypatch.setattr(module, "READERS", 1)
+    read: list[Path] = []
+    examine = module.examine
+
+    def interrupted(path: Path) -> object:
+        if len(read) == 5:
+            raise KeyboardInterrupt
+        read.append(path)
+        return examine(path)
+
+    monkeypatch.setattr(module, "examine", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load(photos)
+    monkeypatch.setattr(module, "examine", lambda path: read.append(path) or examine(path))
+    load(photos)
+    assert len(read) == 5 + 11 - 4
+
+
 def test_a_damaged_index_is_made_again(photos: Path) -> None:
     first = load(photos).fingerprint
     (index,) = (photos.parent / "cache").rglob("checked-*.npz")

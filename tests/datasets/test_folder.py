@@ -33,6 +33,13 @@ def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
     assert data.split_source == "the folders train and test"
 
 
+def test_folders_inside_a_class_belong_to_it(tmp_path: Path) -> None:
+    class_tree(tmp_path, {"cat": 3, "dog/holidays/2019": 4, "dog": 2})
+    data = load(f"folder:{tmp_path}")
+    assert data.classnames == ("cat", "dog")
+    assert len(data.train.labels) + len(data.test.labels) == 9
+
+
 def test_a_validation_folder_stands_in_for_a_test_folder(tmp_path: Path) -> None:
     class_tree(tmp_path / "train", {"a": 2, "b": 2})
     class_tree(tmp_path / "val", {"a": 1, "b": 1})

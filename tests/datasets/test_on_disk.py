@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniatures import MINIATURES, Small, pets_zhou
+from miniatures import MINIATURES, Small, pets, pets_zhou
 from miniatures import cifar10 as cifar10_batches
 
 from fplbench import registry
@@ -88,6 +88,16 @@ def test_a_zhou_split_beside_torchvisions_folders_is_used(tmp_path: Path) -> Non
     assert (data.split_kind, data.split_source) == (ZHOU, "split_zhou_OxfordPets.json")
     (tmp_path / "oxford-iiit-pet" / "split_zhou_OxfordPets.json").unlink()
     assert load("oxford_pets", tmp_path).split_kind == OFFICIAL
+
+
+@pytest.mark.parametrize("root", ["", "oxford_pets", "oxford-iiit-pet"])
+def test_the_root_may_be_one_too_deep_or_one_too_high(tmp_path: Path, root: str) -> None:
+    pets(tmp_path / "oxford_pets" / "oxford-iiit-pet")
+    place = tmp_path / "oxford_pets"
+    if root != "oxford-iiit-pet":
+        assert load("oxford_pets", place if root else tmp_path).split_kind == OFFICIAL
+    else:
+        assert load("oxford_pets", place / root).split_kind == OFFICIAL
 
 
 @pytest.mark.parametrize(
