@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniatures import MINIATURES, Small, pets, pets_zhou
+from miniature_table import MINIATURES, Small
 from miniatures import cifar10 as cifar10_batches
+from miniatures import pets, pets_zhou
 
 from fplbench import registry
 from fplbench.data.on_disk import OnDisk
