@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,7 +84,10 @@ def draw(data: Data, name: str, settings: ScenarioSettings, seed: int, path: Pat
         axes.set_title(f"{name}: {settings.describe()}, seed {seed}", loc="left")
         figure.colorbar(image, label="training images")
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
+        with warnings.catch_warnings():
+            # A letter that the font lacks becomes a box, and there is a warning for each.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            figure.savefig(path, dpi=150)
     return [*_summary(held), str(path)]
 
 

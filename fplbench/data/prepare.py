@@ -69,10 +69,7 @@ def prepared(
     """A data set that is there, read and examined. store: the folder of caches."""
     cache = cache_of(cls.name, store)
     data = cls().load(root, cache)
-    try:
-        return prepare(data, cache, skip_broken, progress)
-    except UserError as error:
-        raise UserError(f"{cls.name}: {error}") from None
+    return prepare(data, cache, skip_broken, progress)
 
 
 def cache_of(name: str, store: Path) -> Path:

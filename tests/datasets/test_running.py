@@ -67,7 +67,7 @@ def test_a_folder_of_pictures_is_a_data_set(run: Run) -> None:
 def test_broken_pictures_are_refused_or_left_out_with_a_count(run: Run) -> None:
     (Path("photos") / "train" / "cat" / "3.jpg").write_bytes(b"")
     err, records = run("--datasets", "folder:photos", code=2)
-    assert "folder:photos: 1 image cannot be used" in err
+    assert "folder:photos, personal: 1 image cannot be used" in err
     assert "photos/train/cat/3.jpg is empty" in err
     assert records == []
     err, (record,) = run("--datasets", "folder:photos", "--skip-broken")
