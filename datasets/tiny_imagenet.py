@@ -72,7 +72,6 @@ class TinyImageNet(OnDisk):
     name: ClassVar = "tiny_imagenet"
     title: ClassVar = "Tiny ImageNet"
     summary: ClassVar = "200 of ImageNet's classes at 64 x 64 pixels"
-    default_scenario: ClassVar = "personal"
     source: ClassVar = "Stanford's course CS231n, 2015; http://cs231n.stanford.edu"
     licence: ClassVar = "that of ImageNet: non-commercial research and education"
     classes: ClassVar = 200
