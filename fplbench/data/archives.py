@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tarfile
@@ -20,7 +21,17 @@ RUBBISH = "__MACOSX"  # copies of file attributes that macOS puts into archives
 MOST_GROWTH = 100
 ALLOWANCE = 2**30
 
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
+# RuntimeError: zipfile's for a password or a way of packing that it does not know.
+DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+)
 
 
 def is_archive(path: Path) -> bool:

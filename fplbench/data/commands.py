@@ -43,7 +43,7 @@ def list_(plugins: Plugins = None, data_root: DataRoot = None) -> None:
 def download(
     names: Names,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the archives in ROOT/.downloads.")
+        bool, typer.Option("--keep", help="Leave the archives in ROOT/.downloads/NAME.")
     ] = False,
     plugins: Plugins = None,
     data_root: DataRoot = None,

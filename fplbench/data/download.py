@@ -42,7 +42,7 @@ def install(
 ) -> Path:
     """Download a data set into the data root, unless it is there; returns its folder.
 
-    keep: leave the archives in ROOT/.downloads. What an interruption leaves there is taken up
+    keep: leave the archives in ROOT/.downloads/NAME. What an interruption leaves there is taken up
     again by the next call.
     """
     top = data_root(root)
@@ -52,17 +52,17 @@ def install(
         return place[1]
     if not cls.downloads:
         raise UserError(f"No program may download {cls.name}: {cls.by_hand}.")
-    aside = top / ASIDE
+    aside = top / ASIDE / cls.name
     try:
         aside.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"{aside} cannot be made ({error.strerror}): name another --data-root."
         ) from error
-    with FileLock(aside / f"{cls.name}.lock"):
+    with FileLock(top / ASIDE / f"{cls.name}.lock"):
         say(f"{cls.title}: {cls.source}; licence: {cls.licence}")
         files = [fetch(each, aside, watch, say, waits) for each in cls.downloads]
-        staging = aside / cls.name
+        staging = aside / "unpacked"
         shutil.rmtree(staging, ignore_errors=True)
         try:
             for each, file in zip(cls.downloads, files, strict=True):
@@ -77,8 +77,7 @@ def install(
                 f"kept in {aside}. It lacks: {cls().looked_for(root)}."
             )
         if not keep:
-            for file in files:
-                file.unlink()
+            shutil.rmtree(aside)
     say(f"{cls.name} is in {place[1]}; fplbench data verify {cls.name} checks it")
     return place[1]
 

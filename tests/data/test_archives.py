@@ -115,7 +115,7 @@ def test_sound_archives_are_unpacked_without_what_macos_adds(tmp_path: Path, end
     assert all(done <= whole for done, whole in seen)
 
 
-@pytest.mark.parametrize("ending", ["tar.gz", "zip", "tar"])
+@pytest.mark.parametrize("ending", ["tar.gz", "tar.xz", "zip", "tar"])
 @pytest.mark.parametrize("damage", ["torn", "empty", "page"])
 def test_a_damaged_archive_is_said_to_be_one(tmp_path: Path, ending: str, damage: str) -> None:
     sound = (
@@ -125,7 +125,7 @@ def test_a_damaged_archive_is_said_to_be_one(tmp_path: Path, ending: str, damage
             tmp_path / f"a.{ending}",
             named("a.jpg"),
             content=bytes(range(256)) * 200,
-            mode="w" if ending == "tar" else "w:gz",
+            mode="w:" + ending.removeprefix("tar").removeprefix("."),
         )
     )
     whole = sound.read_bytes()

@@ -216,7 +216,7 @@ def test_files_that_lie_there_are_completed(toys: type[Toys], tmp_path: Path) ->
     (tmp_path / "toys" / "mine.txt").write_text("stays")
     install(toys, tmp_path, unwatched, print, keep=True, waits=NOWAIT)
     assert "mine.txt" in everything(tmp_path / "toys")
-    assert (tmp_path / ".downloads" / "toys.tar.gz").exists()
+    assert (tmp_path / ".downloads" / "toys" / "toys.tar.gz").exists()
 
 
 def test_a_hostile_archive_leaves_no_data_set(
@@ -230,7 +230,7 @@ def test_a_hostile_archive_leaves_no_data_set(
         install(hostile, tmp_path / "root", unwatched, print, waits=NOWAIT)
     assert not (tmp_path / "harm").exists()
     assert not (tmp_path / "root" / "toys").exists()
-    assert not (tmp_path / "root" / ".downloads" / "toys").exists()
+    assert not (tmp_path / "root" / ".downloads" / "toys" / "unpacked").exists()
 
 
 def test_an_archive_of_another_shape_is_said_to_be_one(
