@@ -10,8 +10,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from fplbench.dataset import Data, Dataset, Split
-from fplbench.rendered import ImageArray
+from fplbench.dataset import Data, Dataset, ImageArray, Split
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SPLIT_SEED = 0

@@ -13,7 +13,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fplbench.data.commands import app as data
 from fplbench.errors import UserError
+from fplbench.options import DataRoot, Plugins
 
 app = typer.Typer(
     help="Compare methods of federated prompt learning under one engine and one protocol.",
@@ -21,17 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(data, name="data")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugins", help="A folder of your own methods and data sets; repeatable."),
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option("--data-root", envvar="FPLBENCH_DATA", help="The folder of data sets."),
-]
 
 
 class Kind(StrEnum):
@@ -102,6 +96,10 @@ def run(
             "--validation", help="Test on a fifth of the training images, to choose settings by."
         ),
     ] = False,
+    skip_broken: Annotated[
+        bool,
+        typer.Option("--skip-broken", help="Leave out images that cannot be read; recorded."),
+    ] = False,
     plugins: Plugins = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -133,7 +131,9 @@ def run(
         options={name: value for name, value in options.items() if value is not None},
         sets=_assignments(settings or []),
     )
-    code = session.run(request, output, device, plugins or [], data_root, out, err)
+    code = session.run(
+        request, output, device, plugins or [], data_root, out, err, skip_broken=skip_broken
+    )
     raise typer.Exit(code)
 
 

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
+
+from fplbench.errors import UserError
 
 IntArray = NDArray[np.int64]
+
+
+class ImageArray(Sequence[Image]):
+    """Images in one array, uint8 [M, H, W, 3] or [M, H, W]; each becomes an RGB image when
+    asked for."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> ImageArray: ...
+
+    def __getitem__(self, index: int | slice) -> Image | ImageArray:
+        if isinstance(index, slice):
+            return ImageArray(self.pixels[index])
+        return fromarray(self.pixels[index]).convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -39,7 +63,9 @@ class Data:
     templates: CLIP's own prompts for it, each with one "{}" for the class name.
     fingerprint: changes whenever an image, a label or the order changes; feature caches and
     cell ids hang on it.
-    split_source: where the train/test split comes from, as written into every record.
+    split_source: where the train/test split comes from, as written into every record;
+    split_kind: whose it is, in a word, for comparing with published numbers.
+    notes: what a reader of the numbers should know of these data; goes into every record.
     """
 
     classnames: tuple[str, ...]
@@ -49,15 +75,28 @@ class Data:
     fingerprint: str
     split_source: str
     domains: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    split_kind: str = ""
 
 
 class Dataset(ABC):
-    """One data set; the class attributes are what `fplbench list datasets` shows."""
+    """One data set; the class attributes are what `fplbench list datasets` shows.
+
+    wants: what a user writes behind "NAME:", PATH for one; "" where the name is enough.
+    argument: what stands there in a class made by `of`.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     default_scenario: ClassVar[str] = "base2novel"
     source: ClassVar[str] = ""
+    wants: ClassVar[str] = ""
+    argument: ClassVar[str] = ""
+
+    @classmethod
+    def of(cls, argument: str) -> type[Self]:
+        """This data set with its argument, under the name "NAME:ARGUMENT"."""
+        return type(cls.__name__, (cls,), {"name": f"{cls.name}:{argument}", "argument": argument})
 
     def missing(self, root: Path | None) -> str | None:
         """None when the data are there, else one sentence: what is missing and how to get it.
@@ -70,3 +109,17 @@ class Dataset(ABC):
     @abstractmethod
     def load(self, root: Path | None, cache: Path) -> Data:
         """Read or render the data; `cache` is a folder this data set may keep files in."""
+
+
+def chosen(classes: Mapping[str, type[Dataset]], name: str) -> type[Dataset] | None:
+    """The data set of this name, also of "NAME:ARGUMENT"; None if there is none.
+
+    UserError: a data set that needs an argument, without one.
+    """
+    base, _, argument = name.partition(":")
+    cls = classes.get(name) or classes.get(base)
+    if cls is None or (argument and not cls.wants):
+        return None
+    if cls.wants and not argument:
+        raise UserError(f"The data set {base} needs a {cls.wants}: write {base}:{cls.wants}.")
+    return cls.of(argument) if argument else cls

@@ -49,10 +49,9 @@ def _methods(methods: Found[Method]) -> Table:
 def _datasets(datasets: Found[Dataset], root: Path | None) -> Table:
     table = _table("name", "scenario", "here", "what it is", "from")
     for name, cls in datasets.classes.items():
-        reason = cls().missing(root)
-        what = cls.summary if reason is None else f"{cls.summary} ({reason})"
-        here = "yes" if reason is None else "no"
-        _row(table, name, cls.default_scenario, here, what, datasets.origins[name])
+        here = "" if cls.wants else "yes" if cls().missing(root) is None else "no"
+        what, name = cls.summary, f"{name}:{cls.wants}" if cls.wants else name
+        _row(table, name, cls.default_scenario, here, what, datasets.origins[cls.name])
     return table
 
 

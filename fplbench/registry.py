@@ -29,7 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
-from fplbench.dataset import Dataset
+from fplbench.dataset import Dataset, chosen
 from fplbench.errors import UserError
 from fplbench.method import Method, Settings
 
@@ -68,8 +68,9 @@ class Found(Generic[T]):
 
     def get(self, name: str) -> type[T]:
         """The class of this name; UserError with the nearest name, or with what broke it."""
-        if name in self.classes:
-            return self.classes[name]
+        cls = self._chosen(name)
+        if cls is not None:
+            return cls
         failed: dict[str, Broken] = {each.name: each for each in self.broken}
         near = name if name in failed else _nearest(name, [*self.classes, *failed])
         if near in failed:
@@ -82,6 +83,11 @@ class Found(Generic[T]):
         if failed:
             hint += f" (Not loaded because of errors: {', '.join(failed)}.)"
         raise UserError(f"There is no {self.kind} {name!r}; {hint}")
+
+    def _chosen(self, name: str) -> type[T] | None:
+        """Also a data set with an argument, such as folder:PATH."""
+        datasets = {k: cls for k, cls in self.classes.items() if issubclass(cls, Dataset)}
+        return chosen(datasets, name) if datasets else self.classes.get(name)  # type: ignore
 
 
 @dataclass(frozen=True)

@@ -7,41 +7,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fplbench import render as renderer
 from fplbench import render_fields
-from fplbench.dataset import IntArray, Split
+from fplbench.dataset import ImageArray, IntArray, Split
 from fplbench.render import COLOURS, PATTERNS, SHAPES, STYLES, Difficulty, Labels, render
 from fplbench.rng import derive, numpy_generator
 
 Pixels = NDArray[np.uint8]
-
-
-class ImageArray(Sequence[Image.Image]):
-    """Images in one array, uint8 [M, H, W, 3] or [M, H, W]; each becomes an RGB image when
-    asked for."""
-
-    def __init__(self, pixels: Pixels) -> None:
-        self.pixels = pixels
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    @overload
-    def __getitem__(self, index: int) -> Image.Image: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> ImageArray: ...
-
-    def __getitem__(self, index: int | slice) -> Image.Image | ImageArray:
-        if isinstance(index, slice):
-            return ImageArray(self.pixels[index])
-        return Image.fromarray(self.pixels[index]).convert("RGB")
 
 
 def balanced_classes(seed: int, words: Sequence[Sequence[str]], count: int) -> list[str]:

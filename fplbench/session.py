@@ -10,7 +10,8 @@ import platformdirs
 from rich.console import Console
 
 from fplbench import registry, reporting
-from fplbench.dataset import Dataset
+from fplbench.data.progress import on_console
+from fplbench.dataset import Dataset, chosen
 from fplbench.environment import choose_device, full_precision
 from fplbench.errors import UserError
 from fplbench.grid.expand import expand
@@ -39,6 +40,7 @@ def run(
     root: Path | None,
     out: Console,
     err: Console,
+    skip_broken: bool = False,
 ) -> int:
     """Run the cells that are not done, show the table; returns the exit code.
 
@@ -53,8 +55,19 @@ def run(
     inputs = frozenset[str]().union(
         *(methods.classes[name].inputs for name in request.methods if name in methods.classes)
     )
-    bench = Workbench(datasets.classes, root, cache_folder(), choose_device(device), inputs)
+    bench = Workbench(
+        datasets.classes,
+        root,
+        cache_folder(),
+        choose_device(device),
+        inputs,
+        skip_broken,
+        on_console(err),
+    )
     cells = expand(request, methods, datasets, bench)
+    for name in request.datasets:
+        for note in bench.data(name).notes:
+            err.print(f"{name}: {note}.", style="yellow", markup=False, soft_wrap=True)
     store = Store(output)
     with Screen(len(cells), err) as screen:
         try:
@@ -74,23 +87,18 @@ def present(
 ) -> tuple[str, ...]:
     """The data sets to run on; for `all` those whose files are there, the others are named."""
     if names != ALL:
-        absent = [
-            reason
-            for name in names
-            if name in datasets.classes
-            and (reason := datasets.classes[name]().missing(root)) is not None
-        ]
+        classes = [chosen(datasets.classes, name) for name in names]
+        absent = [reason for cls in classes if cls is not None and (reason := cls().missing(root))]
         if absent:
             raise UserError("\n".join(absent))
         return names
-    found = []
-    for name, cls in datasets.classes.items():
-        reason = cls().missing(root)
-        if reason is None:
-            found.append(name)
-        else:
-            err.print(f"Left out: {reason}", markup=False)
-    return tuple(found)
+    every = {name: cls for name, cls in datasets.classes.items() if not cls.wants}
+    found = tuple(name for name, cls in every.items() if cls().missing(root) is None)
+    if len(found) < len(every):
+        absent = [name for name in every if name not in found]
+        line = f"Left out, not on disk: {', '.join(absent)} (fplbench data list)."
+        err.print(line, markup=False, soft_wrap=True)
+    return found
 
 
 def warn_of_broken(broken: Sequence[Broken], err: Console) -> None:

@@ -174,6 +174,7 @@ def _outcome(
         versions=environment.versions(),
         hardware=environment.hardware(bench.device) | _about_chunk(run.chunk),
         traffic=run.traffic,
+        notes=list(bench.data(cell.dataset).notes),
         times=run.times | {"total": (finished - run.started).total_seconds()},
         error=failure,
         started=run.started.isoformat(timespec="seconds"),

@@ -15,7 +15,9 @@ import torch
 
 from fplbench import clip
 from fplbench.clip import Backbone, TextTower
-from fplbench.dataset import Data, Dataset, IntArray
+from fplbench.data.prepare import prepared
+from fplbench.data.progress import Watch, unwatched
+from fplbench.dataset import Data, Dataset, IntArray, chosen
 from fplbench.engine.federation import Images
 from fplbench.features import features
 from fplbench.method import Method, Task
@@ -28,6 +30,8 @@ class Workbench:
 
     root: the folder of data sets, None when not given; store: the folder of caches.
     inputs: all that the run's methods ask for, so that the image tower runs once for them.
+    skip_broken: leave unusable images out instead of refusing the data set. watch: shows the
+    examination of a data set's files.
     """
 
     def __init__(
@@ -37,9 +41,13 @@ class Workbench:
         store: Path,
         device: torch.device,
         inputs: frozenset[str] = frozenset({"pooled"}),
+        skip_broken: bool = False,
+        watch: Watch = unwatched,
     ) -> None:
         self.device = device
         self._inputs = inputs
+        self._skip_broken = skip_broken
+        self._watch = watch
         self._datasets = datasets
         self._root = root
         self._store = store
@@ -56,11 +64,15 @@ class Workbench:
         return self._backbones[name]
 
     def data(self, name: str) -> Data:
-        """The data set of this name."""
+        """The data set of this name, every file of it known to be readable."""
         if name not in self._data:
-            folder = self._store / "datasets" / name
-            folder.mkdir(parents=True, exist_ok=True)
-            self._data[name] = self._datasets[name]().load(self._root, folder)
+            cls = chosen(self._datasets, name)
+            if cls is None:
+                raise KeyError(name)
+            with self._watch(f"examining {name}") as progress:
+                self._data[name] = prepared(
+                    cls, self._root, self._store, self._skip_broken, progress
+                )
         return self._data[name]
 
     def images(

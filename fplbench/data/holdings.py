@@ -1,0 +1,105 @@
+"""Who holds how many training images of which class: a picture of a scenario's split."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from pydantic import ValidationError
+
+from fplbench.dataset import Data, IntArray
+from fplbench.errors import UserError
+from fplbench.scenario import Scenario, ScenarioSettings
+from fplbench.scenarios import SCENARIOS, ScenarioKind
+
+MOST_NAMES = 40  # on an axis; more cannot be read
+MOST_NUMBERS = 400  # cells that carry their number
+
+
+def chosen_scenario(
+    name: str, options: Mapping[str, object]
+) -> tuple[ScenarioKind, ScenarioSettings]:
+    """The scenario with the options that are not None; UserError for one that it lacks."""
+    if name not in SCENARIOS:
+        raise UserError(f"There is no scenario {name!r}; known: {', '.join(SCENARIOS)}.")
+    kind = SCENARIOS[name]
+    given = {key: value for key, value in options.items() if value is not None}
+    for key in given:
+        if key not in kind.Settings.model_fields:
+            flag = "--" + key.replace("_", "-")
+            raise UserError(f"{flag} is no setting of the scenario {name}; leave it out.")
+    try:
+        return kind, kind.Settings(**given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(f"{problem['loc'][0]}={problem['input']!r}: {problem['msg']}.") from error
+
+
+def counted(data: Data, scenario: Scenario) -> IntArray:
+    """[clients, classes]: training images."""
+    count = len(data.classnames)
+    labels = data.train.labels
+    return np.stack([np.bincount(labels[rows], minlength=count) for rows in scenario.train_rows])
+
+
+def draw(data: Data, name: str, settings: ScenarioSettings, seed: int, path: Path) -> list[str]:
+    """Write the picture (PNG, PDF or SVG by its ending); returns lines for the screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise UserError(f"--out {path}: let the name end in .png, .pdf or .svg.")
+    scenario = settings.build(data, seed)
+    held = counted(data, scenario)
+    clients, classes = held.shape
+    size = (min(16, 2.5 + 0.22 * classes), min(9, 1.8 + 0.16 * clients))
+    with matplotlib.rc_context({"font.size": 7, "text.parse_math": False}):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        # Empty cells stay white, so that few images are told from none.
+        shown = np.ma.masked_equal(held, 0)
+        image = axes.imshow(shown, aspect="auto", cmap="viridis_r", interpolation="nearest", vmin=0)
+        if held.size <= MOST_NUMBERS:
+            for row, column in zip(*np.nonzero(held), strict=True):
+                dark = held[row, column] > held.max() / 2
+                axes.text(
+                    int(column),
+                    int(row),
+                    str(held[row, column]),
+                    ha="center",
+                    va="center",
+                    fontsize=5,
+                    color="white" if dark else "black",
+                )
+        if classes <= MOST_NAMES:
+            axes.set_xticks(range(classes), data.classnames, rotation=60, ha="right")
+        if clients <= MOST_NAMES:
+            axes.set_yticks(range(clients), scenario.client_names)
+        axes.set_xlabel("class")
+        axes.set_ylabel("client")
+        axes.set_title(f"{name}: {settings.describe()}, seed {seed}", loc="left")
+        figure.colorbar(image, label="training images")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            # A letter that the font lacks becomes a box, and there is a warning for each.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            figure.savefig(path, dpi=150)
+    return [*_summary(held), str(path)]
+
+
+def _summary(held: IntArray) -> list[str]:
+    images, classes = held.sum(axis=1), (held > 0).sum(axis=1)
+    return [
+        f"{len(held)} clients",
+        f"training images a client: {_spread(images)}",
+        f"classes a client: {_spread(classes)}",
+    ]
+
+
+def _spread(numbers: IntArray) -> str:
+    low, middle, high = int(numbers.min()), float(np.median(numbers)), int(numbers.max())
+    return f"{low}" if low == high else f"{low} to {high}, median {middle:g}"

@@ -1,0 +1,168 @@
+"""Every data set of files, read by its real loader from a miniature in its true layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from miniature_table import MINIATURES, Small
+from miniatures import cifar10 as cifar10_batches
+from miniatures import pets, pets_zhou
+
+from fplbench import registry
+from fplbench.data.on_disk import OnDisk
+from fplbench.data.prepare import prepared
+from fplbench.data.splits import OFFICIAL, OURS, ZHOU
+from fplbench.data.verify import verify
+from fplbench.dataset import Data
+from fplbench.errors import UserError
+
+DATASETS = registry.datasets()
+ON_DISK = {name: cls for name, cls in DATASETS.classes.items() if issubclass(cls, OnDisk)}
+
+
+def load(name: str, root: Path) -> Data:
+    cls = DATASETS.get(name)
+    assert cls().missing(root) is None
+    return prepared(cls, root, root.parent / "cache")
+
+
+@pytest.fixture(params=MINIATURES, ids=str)
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Small, Path]:
+    miniature: Small = request.param
+    root = tmp_path / "data"
+    root.mkdir()
+    miniature.build(root)
+    return miniature, root
+
+
+def test_a_miniature_is_read_as_it_lies_on_disk(small: tuple[Small, Path]) -> None:
+    wanted, root = small
+    data = load(wanted.dataset, root)
+    count = len(wanted.names)
+    assert data.classnames[:count] == tuple(wanted.names)
+    for split, each in ((data.train, wanted.train), (data.test, wanted.test)):
+        assert np.bincount(split.labels, minlength=count)[:count].tolist() == list(each)
+        assert split.images[0].mode == "RGB"
+    assert data.split_kind == wanted.kind
+    assert data.domains == tuple(wanted.domains)
+    if wanted.domains:
+        assert data.train.domains is not None
+        assert set(data.train.domains.tolist()) == set(range(len(wanted.domains)))
+    assert data.templates == ON_DISK[wanted.dataset].templates  # type: ignore[attr-defined]
+
+
+def test_a_part_of_the_data_is_noted_and_verify_names_the_difference(
+    small: tuple[Small, Path],
+) -> None:
+    wanted, root = small
+    cls = ON_DISK[wanted.dataset]
+    report = verify(cls, root, root.parent / "cache")
+    assert not report.unusable
+    assert not report.twice
+    assert report.where.startswith(str(root))
+    if wanted.kind in cls.counts or (wanted.kind == OURS and cls.images):
+        assert not report.sound
+        assert any("are published" in line for line in report.differences)
+        (note,) = load(wanted.dataset, root).notes
+        assert "are published" in note
+
+
+def test_every_data_set_of_files_has_a_miniature() -> None:
+    assert {small.dataset for small in MINIATURES} == set(ON_DISK)
+
+
+def test_the_same_data_set_elsewhere_has_the_same_fingerprint(tmp_path: Path) -> None:
+    prints = set()
+    for place in ("one", "two"):
+        pets_zhou(tmp_path / place)
+        prints.add(load("oxford_pets", tmp_path / place).fingerprint)
+    assert len(prints) == 1
+
+
+def test_a_zhou_split_beside_torchvisions_folders_is_used(tmp_path: Path) -> None:
+    pets_zhou(tmp_path)
+    (tmp_path / "oxford_pets").rename(tmp_path / "oxford-iiit-pet")
+    data = load("oxford_pets", tmp_path)
+    assert (data.split_kind, data.split_source) == (ZHOU, "split_zhou_OxfordPets.json")
+    (tmp_path / "oxford-iiit-pet" / "split_zhou_OxfordPets.json").unlink()
+    assert load("oxford_pets", tmp_path).split_kind == OFFICIAL
+
+
+@pytest.mark.parametrize("root", ["", "oxford_pets", "oxford-iiit-pet"])
+def test_the_root_may_be_one_too_deep_or_one_too_high(tmp_path: Path, root: str) -> None:
+    pets(tmp_path / "oxford_pets" / "oxford-iiit-pet")
+    place = tmp_path / "oxford_pets"
+    if root != "oxford-iiit-pet":
+        assert load("oxford_pets", place if root else tmp_path).split_kind == OFFICIAL
+    else:
+        assert load("oxford_pets", place / root).split_kind == OFFICIAL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"train": [["a.jpg", 0]], "test": []}',
+        '{"train": [["a.jpg", 3, "cat"]], "test": []}',
+        json.dumps({"train": [["../../x.jpg", 0, "cat"]], "test": [["b.jpg", 0, "cat"]]}),
+    ],
+)
+def test_a_split_file_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
+    pets_zhou(tmp_path)
+    (tmp_path / "oxford_pets" / "split_zhou_OxfordPets.json").write_text(text)
+    with pytest.raises(UserError, match=r"split_zhou_OxfordPets\.json is no split"):
+        load("oxford_pets", tmp_path)
+
+
+def test_images_that_a_list_names_and_nobody_has_are_missing(tmp_path: Path) -> None:
+    pets_zhou(tmp_path)
+    (tmp_path / "oxford_pets" / "images" / "american_bulldog_3.jpg").unlink()
+    with pytest.raises(UserError, match=r"american_bulldog_3\.jpg is missing"):
+        load("oxford_pets", tmp_path)
+
+
+def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
+    cifar10_batches(tmp_path)
+    harm = b"cos\nsystem\n(S'touch harmed'\ntR."
+    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(harm)
+    with pytest.raises(UserError, match=r"test_batch is not the pickle .* asks for os\.system"):
+        load("cifar10", tmp_path)
+    assert not Path("harmed").exists()
+
+
+def test_the_pixels_of_a_batch_come_channel_by_channel(tmp_path: Path) -> None:
+    cifar10_batches(tmp_path)
+    data = load("cifar10", tmp_path)
+    first = np.random.default_rng(1).integers(0, 256, (2, 3072), dtype=np.uint8)[0]
+    assert np.asarray(data.train.images[0])[5, 7].tolist() == first[[167, 1191, 2215]].tolist()
+
+
+def test_what_is_missing_is_said_with_the_way_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "oxford-iiit-pet" / "images").mkdir(parents=True)
+    reason = DATASETS.get("oxford_pets")().missing(tmp_path)
+    assert reason is not None
+    assert "oxford-iiit-pet (there, but without annotations)" in reason
+    assert "fplbench data download oxford_pets" in reason
+    by_hand = DATASETS.get("imagenet")().missing(tmp_path / "nowhere")
+    assert by_hand is not None
+    assert "there is no folder" in by_hand
+    assert "register at image-net.org" in by_hand
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_facts_are_complete(name: str) -> None:
+    cls = ON_DISK[name]
+    assert cls.title
+    assert cls.licence
+    assert cls.source
+    assert cls.downloads or cls.by_hand
+    assert all(template.count("{}") == 1 for template in cls.templates)
+    for counts in cls.counts.values():
+        for each, whole in ((counts.train_each, counts.train), (counts.test_each, counts.test)):
+            assert each is None or whole is None or each * cls.classes == whole
+    assert sum(cls.domain_images.values()) in (0, cls.images)
+    assert cls.default_scenario in ("personal", "domains", "base2novel")

@@ -1,0 +1,108 @@
+"""Runs on pictures of one's own: what is left out, refused and recorded."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from miniatures import cifar10_folders
+from pictures import class_tree
+from rich.console import Console
+
+from fplbench import registry
+from fplbench.cli import main
+from fplbench.session import present
+
+HOW = [
+    "--methods",
+    "zeroshot",
+    "--clients",
+    "2",
+    "--rounds",
+    "1",
+    "--device",
+    "cpu",
+    "--out",
+    "out",
+]
+Run = Callable[..., tuple[str, list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """run("--datasets", NAME, code=0): what was said beside the tables, and the records."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FPLBENCH_DATA", raising=False)
+    class_tree(tmp_path / "photos" / "train", {"cat": 20, "dog": 20})
+    class_tree(tmp_path / "photos" / "test", {"cat": 10, "dog": 10})
+
+    def start(*arguments: str, code: int = 0) -> tuple[str, list[dict[str, Any]]]:
+        monkeypatch.setattr(sys, "argv", ["fplbench", "run", *HOW, "--out", "out", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert ended.value.code == code, out + err
+        records = [json.loads(p.read_text()) for p in sorted(Path("out").glob("*/record.json"))]
+        return err, records
+
+    return start
+
+
+def test_a_folder_of_pictures_is_a_data_set(run: Run) -> None:
+    err, (record,) = run("--datasets", "folder:photos")
+    assert err == ""
+    assert record["dataset"] == "folder:photos"
+    assert record["scenario"] == "personal"
+    assert record["identity"]["split"] == "the folders train and test"
+    assert sum(record["train_sizes"]) == 40
+    assert record["notes"] == []
+
+
+def test_broken_pictures_are_refused_or_left_out_with_a_count(run: Run) -> None:
+    (Path("photos") / "train" / "cat" / "3.jpg").write_bytes(b"")
+    err, records = run("--datasets", "folder:photos", code=2)
+    assert "folder:photos, personal: 1 image cannot be used" in err
+    assert "photos/train/cat/3.jpg is empty" in err
+    assert records == []
+    err, (record,) = run("--datasets", "folder:photos", "--skip-broken")
+    assert "1 image unusable and left out" in err
+    assert record["notes"] == ["1 image unusable and left out (--skip-broken)"]
+    assert sum(record["train_sizes"]) == 39
+
+
+def test_another_picture_is_another_cell(run: Run) -> None:
+    run("--datasets", "folder:photos")
+    (Path("photos") / "train" / "cat" / "3.jpg").unlink()
+    _, records = run("--datasets", "folder:photos")
+    assert len({record["identity"]["data"] for record in records}) == 2
+
+
+def test_a_part_of_a_data_set_is_recorded_as_such(run: Run) -> None:
+    cifar10_folders(Path("data"))
+    class_tree(Path("data/cifar10/train"), {"airplane": 20, "automobile": 20})
+    err, (record,) = run("--datasets", "cifar10")
+    assert "cifar10: 40 training and 3 test images, where 50,000 and 10,000 are published" in err
+    assert "50,000" in record["notes"][0]
+
+
+def test_all_is_what_is_there_and_one_line_names_the_rest(tmp_path: Path) -> None:
+    cifar10_folders(tmp_path)
+    said = io.StringIO()
+    found = present(("all",), registry.datasets(), tmp_path, Console(file=said, width=80))
+    assert set(found) == {"cifar10", "digits", "shapes", "shapes_domains"}
+    (line,) = said.getvalue().splitlines()
+    assert line.startswith("Left out, not on disk: caltech101, cifar100, domainnet")
+    assert line.endswith("(fplbench data list).")
+    assert "folder" not in line
+
+
+def test_what_is_not_there_is_refused_by_name(run: Run) -> None:
+    err, _ = run("--datasets", "oxford_pets,folder:nowhere", code=2)
+    assert "fplbench data download oxford_pets" in err
+    assert "there is no folder nowhere" in err
