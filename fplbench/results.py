@@ -31,6 +31,7 @@ RESULTS = [
     *CELL,
     *["metric", "value", "std_clients", "worst_client", "counted", "reason", "clients"],
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
+    *["seconds_round", "peak_bytes", "hardware", "on_gpu"],
     "path",
 ]
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
@@ -106,6 +107,10 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         "down_bytes": record.traffic.down_bytes,
         "trainable_parameters": record.trainable_parameters,
         "seconds": record.times.get("total"),
+        "seconds_round": _seconds_round(record),
+        "peak_bytes": record.peak_bytes,
+        "hardware": _hardware(record),
+        "on_gpu": str(record.hardware.get("device", "")).startswith("cuda"),
         "path": str(folder),
     }
     if record.status != "done":
@@ -122,6 +127,25 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         }
     for name, reason in record.not_applicable.items():
         yield of_cell | {"metric": name, "reason": reason}
+
+
+def _seconds_round(record: Record) -> float | None:
+    """Of training; 0 for a method that trains nothing."""
+    rounds = record.training.get("rounds")
+    if record.status != "done" or not isinstance(rounds, int):
+        return None
+    return record.times.get("train", 0.0) / rounds
+
+
+def _hardware(record: Record) -> str | None:
+    """What the times were measured on, in a few words."""
+    known = record.hardware
+    if "gpu" in known:
+        return str(known["gpu"])
+    if "cpu" not in known:
+        return None
+    threads = known.get("threads")
+    return f"{known['cpu']}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _why_stopped(record: Record) -> str:

@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from fplbench.errors import UserError
+from fplbench.report.captions import setting
+from fplbench.report.entries import FEWER, Entry
 from fplbench.report.escape import latex, markdown
 from fplbench.report.groups import split
-from fplbench.report.layout import FEWER, Entry, Layout, Row, lay_out, long_table, setting
+from fplbench.report.layout import Layout, Row, lay_out, long_table
 
 NOTHING = "there are no records to report: run `fplbench run` first, or name the folder of --out"
 
