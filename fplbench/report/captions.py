@@ -116,15 +116,8 @@ def _describe(group: Group) -> str:
         return ", ".join(f"{name} {show(value)}" for name, value in settings.items())
 
 
-def notes(
-    group: Group,
-    kind: Kind,
-    columns: Mapping[str, Sequence[str]],
-    labelled: Sequence[tuple[str, Sequence[Entry]]],
-) -> list[str]:
-    """What the entries leave unsaid. labelled: the rows' labels with their entries."""
-    frame = group.frame[group.frame["column"].isin(list(columns))]
-    wanted = {name for names in columns.values() for name in names}
+def entry_notes(labelled: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
+    """What the words and signs in entries mean."""
     entries = [entry for _, row in labelled for entry in row]
     found = []
     if any(entry.fewer for entry in entries):
@@ -138,12 +131,25 @@ def notes(
         found.append(
             f"{PARTIAL}: no number on some of the data sets, so none over all: {and_(partial)}."
         )
+    return found
+
+
+def notes(
+    group: Group,
+    kind: Kind,
+    columns: Mapping[str, Sequence[str]],
+    labelled: Sequence[tuple[str, Sequence[Entry]]],
+) -> list[str]:
+    """What the entries leave unsaid. labelled: the rows' labels with their entries."""
+    frame = group.frame[group.frame["column"].isin(list(columns))]
+    wanted = {name for names in columns.values() for name in names}
+    found = entry_notes(labelled)
     without = frame[frame["metric"].isin(wanted) & frame["value"].isna()]
     for (row, reason), part in without.groupby(["row", "reason"], sort=False):
         names = [title(name) for name in dict.fromkeys(part["metric"])]
         found.append(f"n/a, {row}, {and_(names)}: {str(reason).rstrip('.')}.")
     if kind == "headline":
-        found += _stopped(frame[frame["status"] != "done"].drop_duplicates("id"))
+        found += stopped(frame[frame["status"] != "done"].drop_duplicates("id"))
     if kind == "cost":
         found += _measured_on(frame[frame["status"] == "done"].drop_duplicates("id"))
     return found + group.notes
@@ -165,15 +171,16 @@ def _measured_on(cells: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _stopped(stopped: pd.DataFrame) -> list[str]:
+def stopped(cells: pd.DataFrame) -> list[str]:
+    """Why cells have no numbers."""
     notes = []
-    for _, cell in stopped.head(MOST_NOTES).iterrows():
+    for _, cell in cells.head(MOST_NOTES).iterrows():
         reason = " ".join(str(cell["reason"]).split())
         reason = reason if len(reason) <= 160 else reason[:157] + "..."
         where = f"{cell['row']} on {cell['column']}, seed {cell['seed']}"
         notes.append(f"{cell['status']}: {where}: {reason.rstrip('.')}.")
-    if len(stopped) > MOST_NOTES:
-        notes.append(f"{len(stopped) - MOST_NOTES} more cells diverged or failed.")
+    if len(cells) > MOST_NOTES:
+        notes.append(f"{len(cells) - MOST_NOTES} more cells diverged or failed.")
     return notes
 
 
