@@ -52,22 +52,34 @@ def load_results(path: Path | str = "results") -> pd.DataFrame:
     diverged or failed cell has a single row, metric None, value NaN, and its error as reason:
     what it would have measured is not known. A cell that lies in several stores counts once.
     """
-    found, problems = read_cells(path)
+    return results_of(*read_cells(path))
+
+
+def results_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
+    """`load_results` of what `read_cells` read."""
     rows = [_cell(record) | row for folder, record in found for row in _metrics(folder, record)]
     return _table(rows, RESULTS, found, problems)
 
 
 def load_clients(path: Path | str = "results") -> pd.DataFrame:
     """One row a cell, metric and client that has a number."""
-    found, problems = read_cells(path)
+    return clients_of(*read_cells(path))
+
+
+def clients_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
+    """`load_clients` of what `read_cells` read."""
     rows = [_cell(record) | row for _, record in found for row in _clients(record)]
     return _table(rows, CLIENTS, found, problems)
 
 
 def load_history(path: Path | str = "results") -> pd.DataFrame:
     """One row a cell and round: loss, its terms, bytes, seconds, and metrics where evaluated."""
-    found, problems = read_cells(path)
-    rows: list[Row] = []
+    return history_of(*read_cells(path))
+
+
+def history_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
+    """`load_history` of what `read_cells` read; a torn history is one more problem."""
+    rows, problems = list[Row](), list(problems)
     for folder, record in found:
         try:
             history = read_history(folder)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from fplbench.report.significance import Samples, beats_all
@@ -48,28 +49,27 @@ def accuracy(cells: pd.DataFrame, metric: str, column: str, seeds: int) -> Entry
 
     column: the data set's label; seeds: how many a complete entry has.
     """
-    asked = cells[cells["metric"] == metric].dropna(subset="value")
-    if asked.empty:
+    values = cells["value"].to_numpy(dtype=float)
+    there = (cells["metric"] == metric).to_numpy() & ~np.isnan(values)
+    if not there.any():
         return Entry(_word(cells, metric))
-    numbers = asked["value"]
-    samples = {
-        column: {int(s): float(v) for s, v in zip(asked["seed"], asked["value"], strict=True)}
-    }
+    numbers, seeds_there = values[there], cells["seed"].to_numpy()[there]
     return Entry(
         text=f"{numbers.mean():.1f}",
         mean=float(numbers.mean()),
         std=float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
         seeds=len(numbers),
         fewer=len(numbers) < seeds,
-        samples=samples,
+        samples={column: {int(s): float(v) for s, v in zip(seeds_there, numbers, strict=True)}},
     )
 
 
 def cost(cells: pd.DataFrame, quantity: str, seeds: int) -> Entry:
     """Of one method on one data set, over its finished cells."""
-    done = cells[cells["status"] == "done"].drop_duplicates("id")
-    numbers = pd.to_numeric(done[quantity]).dropna() / COSTS[quantity][1]
-    if numbers.empty:
+    once = (cells["status"] == "done").to_numpy() & ~cells["id"].duplicated().to_numpy()
+    values = cells[quantity].to_numpy(dtype=float)
+    numbers = values[once & ~np.isnan(values)] / COSTS[quantity][1]
+    if not len(numbers):
         return Entry(_word(cells, quantity))
     mean = float(numbers.mean())
     return Entry(cost_text(mean), mean, None, len(numbers), len(numbers) < seeds)
@@ -101,15 +101,12 @@ def average(parts: Mapping[str, Entry]) -> Entry:
         return Entry(PARTIAL if known or len(words) > 1 else words.pop())
     samples = {data: entry.samples[data] for data, entry in parts.items()}
     seeds = sorted(set.intersection(*(set(values) for values in samples.values())))
-    each = pd.Series(
-        [sum(values[seed] for values in samples.values()) / len(samples) for seed in seeds],
-        dtype=float,
-    )
+    each = [sum(values[seed] for values in samples.values()) / len(samples) for seed in seeds]
     mean = sum(known) / len(known)
     return Entry(
         text=f"{mean:.1f}",
         mean=mean,
-        std=float(each.std(ddof=1)) if len(each) > 1 else None,
+        std=float(np.std(each, ddof=1)) if len(each) > 1 else None,
         seeds=min(entry.seeds for entry in parts.values()),
         fewer=any(entry.fewer for entry in parts.values()),
         samples=samples,

@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,9 @@ HEADLINES = {
     "iid": ["local", "global"],
     "domains": ["domains", "global_domains", "hold_out", "global_hold_out"],
 }
+# What a scenario trades: fitting one's own data (x) against everything else (y).
+TRADE_OFFS = {"base2novel": ("local", "novel"), "domains": ("domains", "global_domains")}
+TRADE_OFF = ("local", "global")
 METRIC_TITLES = {
     "local": "Local",
     "local_own": "Own",
@@ -71,7 +75,22 @@ class Group:
 
     def seeds(self, column: str) -> list[int]:
         """The seeds that any method has on a data set."""
-        return sorted({int(s) for s in self.frame.loc[self.frame["column"] == column, "seed"]})
+        return self._seeds[column]
+
+    def cells(self, row: str, column: str) -> pd.DataFrame:
+        """The rows of the frame of a method on a data set."""
+        return self._parts.get((row, column), self.frame.iloc[:0])
+
+    @cached_property
+    def _seeds(self) -> dict[str, list[int]]:
+        by_column = self.frame.groupby("column")["seed"]
+        return {str(column): sorted(set(map(int, seeds))) for column, seeds in by_column}
+
+    @cached_property
+    def _parts(self) -> dict[tuple[str, str], pd.DataFrame]:
+        # Cut once: every entry of a table asks for its part.
+        parts = self.frame.groupby(["row", "column"], sort=False)
+        return {(str(row), str(column)): part for (row, column), part in parts}
 
 
 def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:

@@ -53,14 +53,14 @@ class Layout:
         return [(head, title) for head, titles in self.heads for title in titles]
 
 
-def lay_out(group: Group) -> list[Layout]:
+def lay_out(group: Group, kinds: Sequence[Kind] = KINDS) -> list[Layout]:
     """The group's tables: headline metrics, their averages and ranks over data sets, domains one
     by one, all other metrics, cost.
 
     A table that would be wider than WIDEST is cut into one for each data set.
     """
     layouts = []
-    for kind in KINDS:
+    for kind in kinds:
         columns = {data: quantities(group, data, kind) for data in group.columns}
         columns = {data: names for data, names in columns.items() if names}
         if kind in ("average", "rank"):
@@ -106,8 +106,7 @@ def by_data_set(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) 
 
 def entry(group: Group, row: str, column: str, quantity: str) -> Entry:
     """A method's number on a data set."""
-    frame = group.frame
-    cells = frame[(frame["row"] == row) & (frame["column"] == column)]
+    cells = group.cells(row, column)
     seeds = len(group.seeds(column))
     if quantity in COSTS:
         return cost(cells, quantity, seeds)

@@ -13,7 +13,15 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from fplbench.errors import UserError
-from fplbench.report.groups import HEADLINES, METRIC_TITLES, Group, file_name, split
+from fplbench.report.groups import (
+    HEADLINES,
+    METRIC_TITLES,
+    TRADE_OFF,
+    TRADE_OFFS,
+    Group,
+    file_name,
+    split,
+)
 from fplbench.report.looks import RC, Look, legend_below, looks, new_figure, save
 from fplbench.report.tables import NOTHING
 from fplbench.results import load_clients, load_history, load_results
@@ -22,9 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What a scenario trades: fitting one's own data (x) against everything else (y).
-TRADE_OFFS = {"base2novel": ("local", "novel"), "domains": ("domains", "global_domains")}
-TRADE_OFF = ("local", "global")
 AXES = {"domains": "own domain", "global_domains": "shared prompt", "global": "shared prompt"}
 MOST_PANELS = 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -143,6 +144,7 @@ def _markdown_label(row: Row) -> str:
     return markdown(row.label) + (f" {FEWER}{row.fewer}" if row.fewer else "")
 
 
+@functools.cache
 def _environment(kind: str) -> jinja2.Environment:
     """Templates with delimiters that neither LaTeX nor Markdown uses."""
     environment = jinja2.Environment(
