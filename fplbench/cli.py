@@ -151,6 +151,7 @@ def show(
 
 app.command()(report_commands.tables)
 app.command()(report_commands.plots)
+app.command()(report_commands.report)
 
 
 def _names(text: str, flag: str) -> tuple[str, ...]:

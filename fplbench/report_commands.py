@@ -57,5 +57,17 @@ def plots(
     reporting.write_plots(results, output or results / "plots", out, err)
 
 
+def report(
+    results: Results = Path("results"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Default: RESULTS/report.html.")
+    ] = None,
+) -> None:
+    """Write one HTML page of all records: leaderboards, plots, and every cell's settings."""
+    from fplbench import reporting
+
+    reporting.write_page(results, output or results / "report.html", out, err)
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

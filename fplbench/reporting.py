@@ -18,7 +18,7 @@ from fplbench.report.pivot import Pivot, parse_where
 from fplbench.report.tables import screen_pivot, screen_tables
 from fplbench.report.tables import write_pivot as pivot
 from fplbench.report.tables import write_tables as write
-from fplbench.results import DamagedRecordWarning, load_results
+from fplbench.results import DamagedRecordWarning, load_results, read_cells, results_of
 
 
 def show(results: Path, ids: Collection[str], out: Console, err: Console) -> None:
@@ -65,6 +65,18 @@ def write_plots(results: Path, output: Path, out: Console, err: Console) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedRecordWarning)  # named by `read` just now
         _name(plots.write_plots(results, output, titles(table)), out)
+
+
+def write_page(results: Path, output: Path, out: Console, err: Console) -> None:
+    """Write the page and name it."""
+    from fplbench.report.page import write_page as page
+
+    found, problems = read_cells(results)
+    for problem in problems:
+        err.print(problem.message, style="red", markup=False, soft_wrap=True)
+    if not found:
+        raise UserError(f"There are no records under {results}: `fplbench run` makes them.")
+    _name([page(found, problems, output, titles(results_of(found, [])))], out)
 
 
 def read(results: Path, err: Console) -> pd.DataFrame:
