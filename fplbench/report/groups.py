@@ -101,14 +101,19 @@ def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
     if table.empty:
         return []
     cells = table.drop_duplicates("id").set_index("id")
-    shared = ["scenario", "backbone", *_columns(cells, "scen."), *_columns(cells, "train.")]
-    shared = [name for name in shared if name not in (*OPTIMIZER, *WITHOUT_EFFECT)]
+    shared = comparable(cells)
     keys = cells[shared].apply(_key, axis=1)
     parts = [cells[keys == key] for key in sorted(keys.unique())]
     return [
         _group(name, told, table[table["id"].isin(part.index)], part, shared, titles)
         for (name, told), part in zip(_names(parts, shared), parts, strict=True)
     ]
+
+
+def comparable(cells: pd.DataFrame) -> list[str]:
+    """The columns in which cells must agree to stand side by side."""
+    names = ["scenario", "backbone", *_columns(cells, "scen."), *_columns(cells, "train.")]
+    return [name for name in names if name not in (*OPTIMIZER, *WITHOUT_EFFECT)]
 
 
 def metric_title(metric: str) -> str:
@@ -128,7 +133,7 @@ def _group(
     shared: list[str],
     titles: Mapping[str, str],
 ) -> Group:
-    cells = cells.assign(row=_rows(cells, titles), column=_columns_of_data(cells))
+    cells = cells.assign(row=row_labels(cells, titles), column=_columns_of_data(cells))
     latest = cells.sort_values("finished").sort_values(
         "status", key=lambda status: status == "done", kind="stable"
     )
@@ -154,8 +159,11 @@ def _group(
     )
 
 
-def _rows(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]:
-    """A label a cell: the method's title, and the settings that tell its variants apart."""
+def row_labels(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]:
+    """A label a cell: the method's title, and the settings that tell its variants apart.
+
+    cells: one row a cell, indexed by id.
+    """
     optimizer = _varying(cells, [name for name in OPTIMIZER if name in cells])
     own = [*_columns(cells, "set."), *_columns(cells, "ident.method")]
     names = [titles.get(method, method) for method in cells["method"].unique()]
