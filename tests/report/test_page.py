@@ -202,6 +202,8 @@ def test_everything_has_a_name_for_a_screen_reader(page: Any) -> None:
             .filter(e => !named(e)).map(e => e.outerHTML.slice(0, 80))
           .concat([...document.querySelectorAll('figure svg')]
             .filter(e => !e.getAttribute('aria-label')).map(() => 'svg'))
+          .concat([...document.querySelectorAll('figure svg [aria-label]:not(a)')]
+            .filter(e => !e.getAttribute('role')).map(e => e.outerHTML.slice(0, 80)))
           .concat([...document.querySelectorAll('table')]
             .filter(t => !t.querySelector('thead th[scope=col]')).map(() => 'table'));
         """,

@@ -173,6 +173,9 @@
       drawn = place.clientWidth;
       if (!drawn) return;
       place.replaceChildren(draw(drawn));
+      for (const named of place.querySelectorAll("svg [aria-label], svg")) {
+        named.setAttribute("role", ["g", "svg"].includes(named.tagName) ? "group" : "img");
+      }
       for (const link of place.querySelectorAll("a")) {
         const point = link.querySelector("[aria-label]");
         if (point) link.setAttribute("aria-label", point.getAttribute("aria-label"));
