@@ -19,7 +19,7 @@ Json = dict[str, JsonValue]
 
 
 def boards(group: Group, places: Mapping[str, int], titles: Mapping[str, str]) -> list[Json]:
-    """One for each data set, then one for their averages and ranks.
+    """One for the averages and ranks over data sets, then one for each.
 
     places: a cell's id -> its place in the page's list of cells.
     """
@@ -29,9 +29,7 @@ def boards(group: Group, places: Mapping[str, int], titles: Mapping[str, str]) -
         parts = [by_data_set(group, kind, {data: n}) for kind, n in names.items() if n]
         found.append(_board(group, data, parts, places, titles))
     over = lay_out(group, ("average", "rank"))
-    if over:
-        found.append(_board(group, "", over, {}, titles))
-    return found
+    return [_board(group, "", over, {}, titles), *found] if over else found
 
 
 def _board(

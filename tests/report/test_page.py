@@ -113,7 +113,7 @@ def test_a_column_sorts_both_ways_and_the_address_keeps_it(page: Any) -> None:
 
 @needs_browser
 def test_filters_narrow_the_boards_and_a_link_restores_them(page: Any) -> None:
-    assert texts(page, ".board h2") == ["digits", "shapes", "All 2 data sets", "shapes_domains"]
+    assert texts(page, ".board h2") == ["All 2 data sets", "digits", "shapes", "shapes_domains"]
     choose(page, "scenario", "base2novel")
     choose(page, "data", "shapes")
     assert texts(page, ".board h2") == ["shapes"]

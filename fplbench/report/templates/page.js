@@ -75,7 +75,7 @@
       make("h2", { id }, name),
       make("p", { class: "about" }, board.about),
       tableOf(board, name),
-      charts_,
+      board.trade ? charts_ : null,
       make("details", {}, make("summary", {}, "How to read it"),
         make("p", { class: "note" }, board.caption),
         board.notes.map((note) => make("p", { class: "note" }, note))),
