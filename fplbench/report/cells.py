@@ -15,8 +15,8 @@ from fplbench.report.groups import METRIC_TITLES
 from fplbench.store import DamagedRecord, Record, read_history
 
 # What keeps the page of a thousand cells small: a longer history is thinned to this many rounds,
-# and of more clients the record alone has each one's numbers.
-MOST_ROUNDS, MOST_CLIENTS = 60, 100
+# and where a cell has more numbers of single clients than this, the record alone has the rest.
+MOST_ROUNDS, MOST_NUMBERS = 60, 400
 # Columns of a history that are neither losses nor accuracies.
 OTHERS = ("round", "clients", "up_bytes", "down_bytes", "seconds")
 
@@ -75,9 +75,9 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
             "versions": pool.place(dict(record.versions)),
             "hardware": pool.place(record.hardware),
         },
-        "clients": pool.place(list(record.clients[:MOST_CLIENTS])),
+        "clients": pool.place(list(record.clients[:MOST_NUMBERS])),
         "count": len(record.clients),
-        "sizes": pool.place(list(record.train_sizes[:MOST_CLIENTS])),
+        "sizes": pool.place(list(record.train_sizes[:MOST_NUMBERS])),
         "history": _history(folder),
         "notes": list(record.notes),
         "error": None
@@ -93,37 +93,37 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
 
 
 def _each_client(record: Record) -> dict[str, JsonValue]:
-    """Every client's accuracy, to a tenth of a percent."""
-    if len(record.clients) > MOST_CLIENTS:
-        return {}
-    return {
-        name: [_short(value, 1) for value in metric.per_client]
-        for name, metric in record.metrics.items()
-        if metric.per_client is not None and name in METRIC_TITLES
-    }
+    """Every client's accuracy, to a tenth of a percent: of the first metrics that have room."""
+    known = [name for name in METRIC_TITLES if name in record.metrics]
+    each = {name: record.metrics[name].per_client for name in known}
+    room = MOST_NUMBERS // max(1, len(record.clients))
+    listed = [(name, values) for name, values in each.items() if values is not None][:room]
+    return {name: [_short(value, 1) for value in values] for name, values in listed}
 
 
 def _history(folder: Path) -> Json:
-    """Column -> its numbers, a round each; the rounds with accuracies and the last are kept."""
+    """Of the losses and of the accuracies: the rounds they are known at, and each one's numbers."""
     try:
         table = read_history(folder)
     except DamagedRecord as error:
         return {"damaged": str(error)}
-    columns = [name for name in table.columns if name not in OTHERS[1:]]
-    columns = [name for name in columns if name == "round" or "/" not in name]
-    table = table[columns]
-    if len(table) > MOST_ROUNDS:
-        measured = [name for name in columns if name != "round" and not name.startswith("loss")]
-        kept = np.zeros(len(table), dtype=bool)
-        kept[np.linspace(0, len(table) - 1, MOST_ROUNDS).round().astype(int)] = True
-        table = table[kept | table[measured].notna().any(axis=1)]
-    return {name: _numbers(table[name], name) for name in columns}
+    names = [str(name) for name in table.columns if name not in OTHERS and "/" not in str(name)]
+    losses = [name for name in names if name.startswith("loss")]
+    return {
+        "loss": _curves(table, losses, 4),
+        "accuracy": _curves(table, [name for name in names if name in METRIC_TITLES], 2),
+    }
 
 
-def _numbers(column: pd.Series[float], name: str) -> list[JsonValue]:
-    if name == "round":
-        return [int(value) for value in column]
-    return [_short(float(value), 4 if name.startswith("loss") else 2) for value in column]
+def _curves(table: pd.DataFrame, names: list[str], decimals: int) -> Json:
+    """A thinned history keeps its first and last round."""
+    known = table.dropna(subset=names, how="all") if names else table.iloc[:0]
+    if len(known) > MOST_ROUNDS:
+        known = known.iloc[np.linspace(0, len(known) - 1, MOST_ROUNDS).round().astype(int)]
+    columns: Json = {
+        name: [_short(float(value), decimals) for value in known[name]] for name in names
+    }
+    return {"rounds": [int(value) for value in known["round"]], "columns": columns}
 
 
 def _short(value: float | None, decimals: int = 2) -> float | None:

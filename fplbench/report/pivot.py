@@ -99,7 +99,8 @@ def resolve(results: pd.DataFrame, name: str) -> str:
 
 def _narrowed(results: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
     for name, wanted in where.items():
-        values, wanted = results[name].map(_shown), _as_shown(wanted)
+        values = results[name].map(_shown)
+        wanted = wanted if wanted in set(values) else _as_shown(wanted)
         if wanted not in set(values):
             have = sorted(set(values), key=natural)
             raise UserError(f"No record has {name}={wanted}; there are {', '.join(have)}.")

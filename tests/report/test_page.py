@@ -297,7 +297,7 @@ def test_a_thousand_cells_are_small_and_open_at_once(driver: Any, tmp_path: Path
         for seed in range(7)
     ][:1000]
     for cell in cells:
-        write_done(store, make_record(*cell, rounds=50, clients=20))
+        write_done(store, make_record(*cell, rounds=50, clients=100))
     path = page_of(store.root, tmp_path)
     assert path.stat().st_size < 5e6
     open_page(driver, "about:blank")

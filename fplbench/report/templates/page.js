@@ -219,12 +219,12 @@
 
   function curveFigure(board) {
     const cells = board.rows.flatMap((row) => row.cells.map((place) => data.cells[place]));
-    const metrics = board.columns.map((column) => column.key)
-      .filter((key) => cells.some((cell) => cell.history[key]))
-      .concat(cells.some((cell) => cell.history.loss) ? ["loss"] : []);
+    const known = (kind, key) => cells.some((cell) => cell.history[kind]?.columns[key]);
+    const metrics = board.columns.map((column) => column.key).filter((key) => known("accuracy", key))
+      .concat(known("loss", "loss") ? ["loss"] : []);
     if (!metrics.length) return null;
     const choice = make("select", { change: () => made.redraw() },
-      metrics.map((metric) => make("option", { value: metric }, metric === "loss" ? "loss" : title(metric))));
+      metrics.map((metric) => make("option", { value: metric }, title(metric))));
     const named = () => (choice.value === "loss" ? "training loss" : `${title(choice.value)} accuracy (%)`);
     const made = figure("Mean over seeds, band ± a standard deviation.",
       (width) => charts.curves(width, linesOf(board, choice.value), named()),
@@ -237,11 +237,12 @@
       const rounds = new Map();
       for (const place of row.cells) {
         const { status, history } = data.cells[place];
-        if (status !== "done" || !history[metric]) continue;
-        history.round.forEach((round, i) => {
-          if (history[metric][i] === null) return;
+        const part = history[metric === "loss" ? "loss" : "accuracy"];
+        if ((status !== "done" && board.name) || !part?.columns[metric]) continue;
+        part.rounds.forEach((round, i) => {
+          if (part.columns[metric][i] === null) return;
           if (!rounds.has(round)) rounds.set(round, []);
-          rounds.get(round).push(history[metric][i]);
+          rounds.get(round).push(part.columns[metric][i]);
         });
       }
       const points = [...rounds].sort(([a], [b]) => a - b).map(([round, values]) => ({
@@ -298,7 +299,7 @@
 
   function plotsOf(cell, look) {
     const parts = make("div", { class: "charts" });
-    const board = { rows: [{ label: cell.method, look, cells: [data.cells.indexOf(cell)] }], columns: Object.keys(cell.metrics).map((key) => ({ key })) };
+    const board = { rows: [{ label: cell.method, look, cells: [data.cells.indexOf(cell)] }], columns: Object.keys(cell.history.accuracy?.columns ?? {}).map((key) => ({ key })) };
     const figures = [];
     if (cell.history.damaged) parts.append(make("p", { class: "bad" }, cell.history.damaged));
     else figures.push(curveFigure(board));
