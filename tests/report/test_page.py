@@ -162,6 +162,29 @@ def test_a_cell_shows_all_of_its_record(page: Any, comparison: Path) -> None:
 
 
 @needs_browser
+def test_a_setting_is_shown_as_it_is(driver: Any, tmp_path: Path) -> None:
+    """Small, empty and missing ones too."""
+    settings = {
+        "decay": 0.0005,
+        "tiny": 1e-12,
+        "large": 1234567,
+        "no": None,
+        "word": "",
+        "is": True,
+    }
+    write_done(Store(tmp_path / "store"), make_record(settings=settings))
+    record = Store(tmp_path / "store").records()[0]
+    open_page(driver, page_of(tmp_path / "store", tmp_path).as_uri() + f"#cell={record.id}")
+    rows = run(
+        driver,
+        "return [...document.querySelector('.facts table').rows].map("
+        "r => [...r.cells].map(c => c.textContent))",
+    )
+    shown = ["0.0005", "1e-12", "1,234,567", "none", "(empty)", "true"]
+    assert rows == [[name, text] for name, text in zip(settings, shown, strict=True)]
+
+
+@needs_browser
 def test_points_say_what_they_are_and_lead_to_their_cell(page: Any) -> None:
     links = wait(
         page,

@@ -226,7 +226,8 @@
     const choice = make("select", { change: () => made.redraw() },
       metrics.map((metric) => make("option", { value: metric }, title(metric))));
     const named = () => (choice.value === "loss" ? "training loss" : `${title(choice.value)} accuracy (%)`);
-    const made = figure("Mean over seeds, band ± a standard deviation.",
+    const about = board.name ? "Mean over seeds, band ± a standard deviation." : "This cell alone.";
+    const made = figure(about,
       (width) => charts.curves(width, linesOf(board, choice.value), named()),
       make("h3", {}, "Over rounds"), make("label", {}, "Curves of ", choice));
     return made;
@@ -247,7 +248,7 @@
       }
       const points = [...rounds].sort(([a], [b]) => a - b).map(([round, values]) => ({
         round, mean: mean(values), std: deviation(values),
-        name: `${row.label}, round ${round}: ${fixed(mean(values), metric === "loss" ? 3 : 1)}, mean of ${plural(values.length, "seed")}`,
+        name: `${row.label}, round ${round}: ${fixed(mean(values), metric === "loss" ? 3 : 1)}${board.name ? `, mean of ${plural(values.length, "seed")}` : ""}`,
       }));
       return { label: row.label, look: row.look, points };
     }).filter((line) => line.points.length);
@@ -324,9 +325,12 @@
   }
 
   function facts(name, values) {
-    const entries = Object.entries(values).filter(([, value]) => value !== null && value !== "");
+    const entries = Object.entries(values);
     if (!entries.length) return null;
-    const text = (value) => (typeof value === "string" ? value : typeof value === "number" ? value.toLocaleString("en") : JSON.stringify(value));
+    // A number as it is: toLocaleString would round 0.0005 to 0.001, but helps to read 1,314,689,024.
+    const number = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : String(value));
+    const text = (value) => (value === null ? "none" : value === "" ? "(empty)" : typeof value === "string" ? value
+      : typeof value === "number" ? number(value) : JSON.stringify(value));
     return make("section", {}, make("h3", {}, name[0].toUpperCase() + name.slice(1)),
       make("table", {}, make("tbody", {}, entries.map(([key, value]) => make("tr", {}, make("th", { scope: "row" }, key), make("td", {}, text(value)))))));
   }
