@@ -39,7 +39,7 @@ class Pool:
 
 
 def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) -> Json:
-    """What page.js shows of a cell; values under "shared" are places in the pool."""
+    """What cell.js shows of a cell; values under "shared" are places in the pool."""
     error = record.error
     return {
         "id": record.id,

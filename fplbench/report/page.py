@@ -1,8 +1,8 @@
 """One HTML file of all records: leaderboards, plots, and a page for each cell; no network.
 
-Python writes the numbers as JSON into the file; page.js makes the page of them, charts.js the
-plots with Observable Plot, whose file lies in vendor/. No text of a record ever becomes markup:
-page.js sets texts alone, and the file's own policy lets no script run but these.
+Python writes the numbers as JSON into the file; the scripts in templates/ make the page of them,
+charts.js the plots with Observable Plot, whose file lies in vendor/. No text of a record ever
+becomes markup: the scripts set texts alone, and the file's own policy lets no other script run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ from fplbench.report.tables import NOTHING
 from fplbench.results import Found, results_of
 from fplbench.store import Problem
 
-SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "templates/charts.js", "templates/page.js")
+OWN = ("tools", "charts", "figures", "boards", "cell", "page")
+SCRIPTS = (
+    "vendor/d3.min.js",
+    "vendor/plot.umd.min.js",
+    *(f"templates/{name}.js" for name in OWN),
+)
 
 
 def write_page(found: Found, problems: list[Problem], out: Path, titles: Mapping[str, str]) -> Path:
