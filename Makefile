@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint tables plots bench lock clean
+.PHONY: help setup demo test lint tables plots report bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +19,7 @@ demo: $(INSTALLED) ## Compare six methods on the embedded backbone and data sets
 		--rounds 15 --set evaluations=3 --out $(RESULTS)/demo
 	$(BIN)/fplbench tables $(RESULTS)/demo
 	$(BIN)/fplbench plots $(RESULTS)/demo
+	$(BIN)/fplbench report $(RESULTS)/demo
 
 test: $(INSTALLED) ## Run the tests, without the slow ones and those for a GPU
 	$(BIN)/pytest
@@ -28,11 +29,15 @@ lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-tables: $(INSTALLED) ## Write tables of all records in RESULTS (default: results)
+tables: $(INSTALLED) ## Write tables and the page of all records in RESULTS (default: results)
 	$(BIN)/fplbench tables $(RESULTS)
+	$(BIN)/fplbench report $(RESULTS)
 
 plots: $(INSTALLED) ## Draw plots of all records in RESULTS (default: results)
 	$(BIN)/fplbench plots $(RESULTS)
+
+report: $(INSTALLED) ## Write one HTML page of all records in RESULTS (default: results)
+	$(BIN)/fplbench report $(RESULTS)
 
 bench: $(INSTALLED) ## Time the engine beside published local training; rewrites docs/performance.md
 	$(BIN)/pytest tests/bench -m "not gpu" --benchmark-disable --bench-out $(RESULTS)/bench \

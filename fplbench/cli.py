@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fplbench import report_commands
 from fplbench.data.commands import app as data
 from fplbench.errors import UserError
 from fplbench.options import DataRoot, Plugins
@@ -156,29 +157,9 @@ def show(
         out.print(part)
 
 
-Results = Annotated[Path, typer.Argument(help="A folder with records, at any depth.")]
-
-
-@app.command()
-def tables(
-    results: Results = Path("results"),
-    output: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/tables.")] = None,
-) -> None:
-    """Write LaTeX, Markdown and CSV tables of all records."""
-    from fplbench import reporting
-
-    reporting.write_tables(results, output or results / "tables", out, err)
-
-
-@app.command()
-def plots(
-    results: Results = Path("results"),
-    output: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/plots.")] = None,
-) -> None:
-    """Draw curves, trade-offs and clients of all records as PDF and PNG."""
-    from fplbench import reporting
-
-    reporting.write_plots(results, output or results / "plots", out, err)
+app.command()(report_commands.tables)
+app.command()(report_commands.plots)
+app.command()(report_commands.report)
 
 
 def _names(text: str, flag: str) -> tuple[str, ...]:

@@ -7,16 +7,18 @@ seconds, also for records of a method that is not installed here.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
 from fplbench.errors import UserError
-from fplbench.report.tables import screen_tables
+from fplbench.report.pivot import Pivot, parse_where
+from fplbench.report.tables import screen_pivot, screen_tables
+from fplbench.report.tables import write_pivot as pivot
 from fplbench.report.tables import write_tables as write
-from fplbench.results import DamagedRecordWarning, load_results
+from fplbench.results import DamagedRecordWarning, load_results, read_cells, results_of
 
 
 def show(results: Path, ids: Collection[str], out: Console, err: Console) -> None:
@@ -26,10 +28,33 @@ def show(results: Path, ids: Collection[str], out: Console, err: Console) -> Non
         out.print(part)
 
 
-def write_tables(results: Path, output: Path, out: Console, err: Console) -> None:
+def write_tables(results: Path, output: Path, siunitx: bool, out: Console, err: Console) -> None:
     """Write all tables and name the files."""
     table = read(results, err)
-    _name(write(table, output, titles(table)), out)
+    _name(write(table, output, titles(table), siunitx), out)
+
+
+def write_pivot(
+    results: Path,
+    output: Path,
+    asked: Sequence[tuple[str, ...]],
+    where: Sequence[str],
+    siunitx: bool,
+    out: Console,
+    err: Console,
+) -> None:
+    """Write one table of the user's choice, show it and name the files.
+
+    asked: names of its rows, columns and metrics.
+    """
+    rows, columns, metrics = asked
+    if not rows or not metrics:
+        raise UserError("A table needs --rows and --metric: for example --rows method.")
+    table = read(results, err)
+    wanted = Pivot(rows, columns, metrics, parse_where(where))
+    layout, files = pivot(table, output, titles(table), wanted, siunitx)
+    out.print(screen_pivot(layout))
+    _name(files, out)
 
 
 def write_plots(results: Path, output: Path, out: Console, err: Console) -> None:
@@ -40,6 +65,18 @@ def write_plots(results: Path, output: Path, out: Console, err: Console) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedRecordWarning)  # named by `read` just now
         _name(plots.write_plots(results, output, titles(table)), out)
+
+
+def write_page(results: Path, output: Path, out: Console, err: Console) -> None:
+    """Write the page and name it."""
+    from fplbench.report.page import write_page as page
+
+    found, problems = read_cells(results)
+    for problem in problems:
+        err.print(problem.message, style="red", markup=False, soft_wrap=True)
+    if not found:
+        raise UserError(f"There are no records under {results}: `fplbench run` makes them.")
+    _name([page(found, problems, output, titles(results_of(found, [])))], out)
 
 
 def read(results: Path, err: Console) -> pd.DataFrame:

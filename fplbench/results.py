@@ -31,6 +31,7 @@ RESULTS = [
     *CELL,
     *["metric", "value", "std_clients", "worst_client", "counted", "reason", "clients"],
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
+    *["seconds_round", "peak_bytes", "hardware", "on_gpu"],
     "path",
 ]
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
@@ -51,22 +52,34 @@ def load_results(path: Path | str = "results") -> pd.DataFrame:
     diverged or failed cell has a single row, metric None, value NaN, and its error as reason:
     what it would have measured is not known. A cell that lies in several stores counts once.
     """
-    found, problems = read_cells(path)
+    return results_of(*read_cells(path))
+
+
+def results_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
+    """`load_results` of what `read_cells` read."""
     rows = [_cell(record) | row for folder, record in found for row in _metrics(folder, record)]
     return _table(rows, RESULTS, found, problems)
 
 
 def load_clients(path: Path | str = "results") -> pd.DataFrame:
     """One row a cell, metric and client that has a number."""
-    found, problems = read_cells(path)
+    return clients_of(*read_cells(path))
+
+
+def clients_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
+    """`load_clients` of what `read_cells` read."""
     rows = [_cell(record) | row for _, record in found for row in _clients(record)]
     return _table(rows, CLIENTS, found, problems)
 
 
 def load_history(path: Path | str = "results") -> pd.DataFrame:
     """One row a cell and round: loss, its terms, bytes, seconds, and metrics where evaluated."""
-    found, problems = read_cells(path)
-    rows: list[Row] = []
+    return history_of(*read_cells(path))
+
+
+def history_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
+    """`load_history` of what `read_cells` read; a torn history is one more problem."""
+    rows, problems = list[Row](), list(problems)
     for folder, record in found:
         try:
             history = read_history(folder)
@@ -106,6 +119,10 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         "down_bytes": record.traffic.down_bytes,
         "trainable_parameters": record.trainable_parameters,
         "seconds": record.times.get("total"),
+        "seconds_round": _seconds_round(record),
+        "peak_bytes": record.peak_bytes,
+        "hardware": _hardware(record),
+        "on_gpu": str(record.hardware.get("device", "")).startswith("cuda"),
         "path": str(folder),
     }
     if record.status != "done":
@@ -122,6 +139,25 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         }
     for name, reason in record.not_applicable.items():
         yield of_cell | {"metric": name, "reason": reason}
+
+
+def _seconds_round(record: Record) -> float | None:
+    """Of training; 0 for a method that trains nothing."""
+    rounds = record.training.get("rounds")
+    if record.status != "done" or not isinstance(rounds, int):
+        return None
+    return record.times.get("train", 0.0) / rounds
+
+
+def _hardware(record: Record) -> str | None:
+    """What the times were measured on, in a few words."""
+    known = record.hardware
+    if "gpu" in known:
+        return str(known["gpu"])
+    if "cpu" not in known:
+        return None
+    threads = known.get("threads")
+    return f"{known['cpu']}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _why_stopped(record: Record) -> str:

@@ -78,7 +78,10 @@ class Record(_Model):
     title: what the method is called in a paper, so that reports need no plug-in.
     identity: fingerprints that the id hashes beside these (data, weights, split source, ...).
     not_applicable: metric -> why it means nothing for this method.
-    trainable_parameters: of one client. times: seconds.
+    label_counts: of each client, how many training images of each class it has; a class it has
+    none of is left out. trainable_parameters: of one client. times: seconds.
+    peak_bytes: the most memory at any time: on a GPU what its tensors took, else what the whole
+    process took; None where the system does not tell.
     """
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
@@ -100,10 +103,12 @@ class Record(_Model):
     not_applicable: dict[str, str] = {}
     clients: list[str] = []
     train_sizes: list[int] = []
+    label_counts: list[dict[str, int]] = []
     never_sampled: int = 0
     traffic: Traffic = Traffic()
     trainable_parameters: int = 0
     times: dict[str, float] = {}
+    peak_bytes: int | None = None
     notes: list[str] = []
     error: Failure | None = None
     started: str = ""

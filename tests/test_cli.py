@@ -83,6 +83,14 @@ def test_a_run_leaves_a_record_for_each_cell(results: Path) -> None:
     assert frame[frame["metric"] == "local"]["value"].between(0, 100).all()
 
 
+def test_a_record_knows_its_partition_and_its_memory(results: Path) -> None:
+    for record in records(results):
+        sizes = [sum(counts.values()) for counts in record["label_counts"]]
+        assert sizes == record["train_sizes"]
+        assert {"zero", "nine"} <= set().union(*record["label_counts"])
+        assert record["peak_bytes"] is None or 50e6 < record["peak_bytes"] < 50e9
+
+
 def test_a_second_run_does_nothing_and_says_so(results: Path, cache: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in results.rglob("*")}
     out, _ = run(results, cache, "zeroshot,coop,promptfl", "--seeds", "0,1")

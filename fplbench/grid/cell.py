@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -59,6 +59,7 @@ def run_cell(cell: Cell, bench: Workbench, method: Method, on_round: OnRound) ->
     the request, not this cell.
     """
     run = _Run()
+    environment.reset_peak(bench.device)
     try:
         _run(cell, bench, method, run, on_round)
     except UserError:
@@ -176,13 +177,14 @@ def _outcome(
         traffic=run.traffic,
         notes=list(bench.data(cell.dataset).notes),
         times=run.times | {"total": (finished - run.started).total_seconds()},
+        peak_bytes=environment.peak_bytes(bench.device),
         error=failure,
         started=run.started.isoformat(timespec="seconds"),
         finished=finished.isoformat(timespec="seconds"),
     )
     if federation is None:
         return Outcome(record, pd.DataFrame(run.rows), {})
-    record = record.model_copy(update=_about(federation))
+    record = record.model_copy(update=_about(federation, bench.data(cell.dataset).classnames))
     if failure is None:
         record.metrics = _metrics(run.accuracies, federation)
     tensors = {f"server.{name}": t for name, t in federation.server.items()}
@@ -203,13 +205,21 @@ def _about_chunk(chunk: Chunk | None) -> dict[str, JsonValue]:
     }
 
 
-def _about(federation: Federation) -> dict[str, JsonValue]:
+def _about(federation: Federation, classnames: Sequence[str]) -> dict[str, JsonValue]:
     """What a record says of the clients."""
     missing = not_applicable(federation)
+    scenario = federation.scenario
     return {
         "not_applicable": dict(missing | metrics.not_derivable(missing)),
-        "clients": list(federation.scenario.client_names),
+        "clients": list(scenario.client_names),
         "train_sizes": federation.sizes.tolist(),
+        "label_counts": [
+            {
+                classnames[label]: int(count)
+                for label, count in zip(*np.unique(labels, return_counts=True), strict=True)
+            }
+            for labels in (federation.images.labels[rows] for rows in scenario.train_rows)
+        ],
         "never_sampled": int((federation.times == 0).sum()) if federation.trained else 0,
         "trainable_parameters": sum(
             federation.specs[name].value.numel() for name in federation.trained

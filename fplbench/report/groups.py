@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,9 @@ HEADLINES = {
     "iid": ["local", "global"],
     "domains": ["domains", "global_domains", "hold_out", "global_hold_out"],
 }
+# What a scenario trades: fitting one's own data (x) against everything else (y).
+TRADE_OFFS = {"base2novel": ("local", "novel"), "domains": ("domains", "global_domains")}
+TRADE_OFF = ("local", "global")
 METRIC_TITLES = {
     "local": "Local",
     "local_own": "Own",
@@ -71,7 +75,22 @@ class Group:
 
     def seeds(self, column: str) -> list[int]:
         """The seeds that any method has on a data set."""
-        return sorted({int(s) for s in self.frame.loc[self.frame["column"] == column, "seed"]})
+        return self._seeds[column]
+
+    def cells(self, row: str, column: str) -> pd.DataFrame:
+        """The rows of the frame of a method on a data set."""
+        return self._parts.get((row, column), self.frame.iloc[:0])
+
+    @cached_property
+    def _seeds(self) -> dict[str, list[int]]:
+        by_column = self.frame.groupby("column")["seed"]
+        return {str(column): sorted(set(map(int, seeds))) for column, seeds in by_column}
+
+    @cached_property
+    def _parts(self) -> dict[tuple[str, str], pd.DataFrame]:
+        # Cut once: every entry of a table asks for its part.
+        parts = self.frame.groupby(["row", "column"], sort=False)
+        return {(str(row), str(column)): part for (row, column), part in parts}
 
 
 def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
@@ -82,14 +101,19 @@ def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
     if table.empty:
         return []
     cells = table.drop_duplicates("id").set_index("id")
-    shared = ["scenario", "backbone", *_columns(cells, "scen."), *_columns(cells, "train.")]
-    shared = [name for name in shared if name not in (*OPTIMIZER, *WITHOUT_EFFECT)]
+    shared = comparable(cells)
     keys = cells[shared].apply(_key, axis=1)
     parts = [cells[keys == key] for key in sorted(keys.unique())]
     return [
         _group(name, told, table[table["id"].isin(part.index)], part, shared, titles)
         for (name, told), part in zip(_names(parts, shared), parts, strict=True)
     ]
+
+
+def comparable(cells: pd.DataFrame) -> list[str]:
+    """The columns in which cells must agree to stand side by side."""
+    names = ["scenario", "backbone", *_columns(cells, "scen."), *_columns(cells, "train.")]
+    return [name for name in names if name not in (*OPTIMIZER, *WITHOUT_EFFECT)]
 
 
 def metric_title(metric: str) -> str:
@@ -109,7 +133,7 @@ def _group(
     shared: list[str],
     titles: Mapping[str, str],
 ) -> Group:
-    cells = cells.assign(row=_rows(cells, titles), column=_columns_of_data(cells))
+    cells = cells.assign(row=row_labels(cells, titles), column=_columns_of_data(cells))
     latest = cells.sort_values("finished").sort_values(
         "status", key=lambda status: status == "done", kind="stable"
     )
@@ -135,8 +159,11 @@ def _group(
     )
 
 
-def _rows(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]:
-    """A label a cell: the method's title, and the settings that tell its variants apart."""
+def row_labels(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]:
+    """A label a cell: the method's title, and the settings that tell its variants apart.
+
+    cells: one row a cell, indexed by id.
+    """
     optimizer = _varying(cells, [name for name in OPTIMIZER if name in cells])
     own = [*_columns(cells, "set."), *_columns(cells, "ident.method")]
     names = [titles.get(method, method) for method in cells["method"].unique()]

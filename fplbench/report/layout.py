@@ -1,48 +1,24 @@
-"""A group of cells as a table: what stands in each entry, and what the caption must say."""
+"""A group of cells as tables: which there are, and what stands in each entry."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import pandas as pd
 
-from fplbench.report.groups import HEADLINES, METRIC_TITLES, Group, file_name, show
+from fplbench.report import captions
+from fplbench.report.captions import Kind, title
+from fplbench.report.entries import COSTS, PARTIAL, Entry, accuracy, average, cost, mark
+from fplbench.report.groups import HEADLINES, METRIC_TITLES, Group, file_name
+from fplbench.report.significance import Ranking, ranking
 
 # As many as fit a column of a paper beside the methods' names.
 WIDEST = 5
+# Fewer data sets than this say nothing of ranks.
+RANKED = 3
 
-COSTS = {
-    "trainable_parameters": ("Parameters", 1.0),
-    "up_bytes": ("Up (MB)", 1e6),
-    "down_bytes": ("Down (MB)", 1e6),
-    "seconds": ("Time (s)", 1.0),
-}
-MISSING, FEWER = "--", "†"
-MOST_NOTES = 8
-
-Kind = Literal["headline", "domains", "more", "cost"]
-
-
-@dataclass
-class Entry:
-    """One entry: a number over seeds, or the word that stands for it.
-
-    text: the mean as printed, or "n/a", "div.", "fail" or "--". std: as printed, None with one
-    seed. seeds: how many; fewer: whether others of the table have more. mark: "best" or "second".
-    """
-
-    text: str = MISSING
-    mean: float | None = None
-    std: float | None = None
-    seeds: int = 0
-    fewer: bool = False
-    mark: Literal["", "best", "second"] = ""
-
-    @property
-    def spread(self) -> str | None:
-        return None if self.std is None else f"{self.std:.1f}"
+KINDS: tuple[Kind, ...] = ("headline", "average", "rank", "domains", "more", "cost")
 
 
 @dataclass
@@ -59,7 +35,7 @@ class Layout:
     """One table.
 
     heads: (data set, its columns' titles); quantities: the columns' names in the tidy table; a
-    row's entries are in the same order.
+    row's entries are in the same order. corner: what the rows are.
     caption: sentences; notes: what the entries leave unsaid.
     """
 
@@ -70,41 +46,42 @@ class Layout:
     rows: list[Row]
     caption: str
     notes: list[str] = field(default_factory=list)
+    corner: str = "Method"
 
     @property
     def titles(self) -> list[tuple[str, str]]:
         return [(head, title) for head, titles in self.heads for title in titles]
 
 
-def lay_out(group: Group) -> list[Layout]:
-    """The group's tables: headline metrics, domains one by one, all others, cost.
+def lay_out(group: Group, kinds: Sequence[Kind] = KINDS) -> list[Layout]:
+    """The group's tables: headline metrics, their averages and ranks over data sets, domains one
+    by one, all other metrics, cost.
 
     A table that would be wider than WIDEST is cut into one for each data set.
     """
-    kinds: list[Kind] = ["headline", "domains", "more", "cost"]
     layouts = []
     for kind in kinds:
-        columns = {data: _quantities(group, data, kind) for data in group.columns}
+        columns = {data: quantities(group, data, kind) for data in group.columns}
         columns = {data: names for data, names in columns.items() if names}
+        if kind in ("average", "rank"):
+            layouts += _over_data_sets(group, kind, columns)
+            continue
         if sum(map(len, columns.values())) <= WIDEST:
             parts = [columns] if columns else []
         else:
             parts = [{data: names} for data, names in columns.items()]
-        for part in parts:
-            only = next(iter(part)) if len(part) < len(group.columns) else ""
-            name = [group.name, *([only] if only else []), *([kind] if kind != "headline" else [])]
-            layouts.append(_layout(group, "-".join(map(file_name, name)), kind, part))
+        layouts += [by_data_set(group, kind, part) for part in parts]
     return layouts
 
 
-def _quantities(group: Group, column: str, kind: Kind) -> list[str]:
+def quantities(group: Group, column: str, kind: Kind) -> list[str]:
     """The names of a kind's numbers on a data set."""
     frame = group.frame[group.frame["column"] == column]
     seen = list(dict.fromkeys(frame["metric"].dropna()))
     headline = HEADLINES.get(group.scenario, [name for name in seen if "/" not in name])
     if kind == "cost":
         return list(COSTS) if seen else []
-    if kind == "headline":
+    if kind in ("headline", "average", "rank"):
         # Where every cell stopped, nothing tells which metrics there would have been.
         return [name for name in headline if name in seen] or headline[:2]
     if kind == "domains":
@@ -114,57 +91,108 @@ def _quantities(group: Group, column: str, kind: Kind) -> list[str]:
     return sorted(more, key=lambda name: known.get(name, len(known)))
 
 
-def _layout(group: Group, name: str, kind: Kind, columns: Mapping[str, Sequence[str]]) -> Layout:
+def by_data_set(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) -> Layout:
+    """A table with these columns. columns: data set -> quantities."""
     asked = [(data, name) for data, names in columns.items() for name in names]
-    rows = [Row(row, [_entry(group, row, *column) for column in asked]) for row in group.rows]
+    rows = [Row(row, [entry(group, row, *column) for column in asked]) for row in group.rows]
     if kind != "cost":
         for place in range(len(asked)):
-            _mark([row.entries[place] for row in rows])
+            mark([row.entries[place] for row in rows])
+    only = next(iter(columns)) if len(columns) < len(group.columns) else ""
+    heads = [(data, [title(name) for name in names]) for data, names in columns.items()]
+    notes = captions.notes(group, kind, columns, [(row.label, row.entries) for row in rows])
+    return _layout(group, kind, only, heads, [name for _, name in asked], rows, notes)
+
+
+def entry(group: Group, row: str, column: str, quantity: str) -> Entry:
+    """A method's number on a data set."""
+    cells = group.cells(row, column)
+    seeds = len(group.seeds(column))
+    if quantity in COSTS:
+        return cost(cells, quantity, seeds)
+    return accuracy(cells, quantity, column, seeds)
+
+
+def _over_data_sets(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) -> list[Layout]:
+    """Averages, or ranks; each metric over the data sets, which must all have it."""
+    shared = [
+        name
+        for name in dict.fromkeys(name for names in columns.values() for name in names)
+        if all(name in names for names in columns.values())
+    ][:WIDEST]
+    if len(columns) < (RANKED if kind == "rank" else 2) or not shared:
+        return []
+    averages = {
+        row: {
+            name: average({data: entry(group, row, data, name) for data in columns})
+            for name in shared
+        }
+        for row in group.rows
+    }
+    if kind == "average":
+        rows = [Row(row, list(entries.values())) for row, entries in averages.items()]
+        for place in range(len(shared)):
+            mark([row.entries[place] for row in rows])
+        more = []
+    else:
+        found = {
+            name: rank_over_data_sets({row: each[name] for row, each in averages.items()})
+            for name in shared
+        }
+        if not any(found.values()):
+            return []
+        rows = [Row(row, [_rank(found[name], row) for name in shared]) for row in group.rows]
+        more = captions.ranked(found)
+    used = dict.fromkeys(columns, shared)
+    heads = [(f"{len(columns)} data sets", [title(name) for name in shared])]
+    labelled = [(row.label, row.entries) for row in rows]
+    notes = [*captions.notes(group, kind, used, labelled), *more]
+    return [_layout(group, kind, "", heads, shared, rows, notes)]
+
+
+def rank_over_data_sets(averages: Mapping[str, Entry]) -> Ranking | None:
+    """Of the methods that have a number on every data set. averages: row -> its average."""
+    means = {
+        row: {data: sum(v.values()) / len(v) for data, v in one.samples.items()}
+        for row, one in averages.items()
+        if one.mean is not None and not one.fewer
+    }
+    return ranking(pd.DataFrame(means))
+
+
+def _rank(found: Ranking | None, row: str) -> Entry:
+    if found is None or row not in found.ranks:
+        return Entry(PARTIAL)
+    mine = found.ranks[row]
+    others = [rank for other, rank in found.ranks.items() if other != row]
+    best = min(others) - mine >= found.critical
+    return Entry(f"{mine:.2f}", mine, seeds=found.data_sets, mark="best" if best else "")
+
+
+def _layout(
+    group: Group,
+    kind: Kind,
+    only: str,
+    heads: list[tuple[str, list[str]]],
+    names: list[str],
+    rows: list[Row],
+    notes: list[str],
+) -> Layout:
     for row in rows:
         _lift_fewer(row)
+    parts = [group.name, *([only] if only else []), *([kind] if kind != "headline" else [])]
+    data = (
+        [only] if only else group.columns if kind in ("average", "rank") else [h for h, _ in heads]
+    )
     entries = [entry for row in rows for entry in row.entries]
     return Layout(
-        name=name,
+        name="-".join(map(file_name, parts)),
         kind=kind,
-        heads=[(data, [_title(name) for name in names]) for data, names in columns.items()],
-        quantities=[name for _, name in asked],
+        heads=heads,
+        quantities=names,
         rows=rows,
-        caption=_caption(group, kind, list(columns), entries),
-        notes=_notes(group, kind, columns, rows),
-    )
-
-
-def _title(quantity: str) -> str:
-    if quantity in COSTS:
-        return COSTS[quantity][0]
-    return METRIC_TITLES.get(quantity, quantity.removeprefix("domain/"))
-
-
-def _entry(group: Group, row: str, column: str, quantity: str) -> Entry:
-    frame = group.frame
-    cells = frame[(frame["row"] == row) & (frame["column"] == column)]
-    if cells.empty:
-        return Entry()
-    if quantity in COSTS:
-        done = cells[cells["status"] == "done"].drop_duplicates("id")
-        numbers = done[quantity].dropna() / COSTS[quantity][1]
-    else:
-        asked = cells[cells["metric"] == quantity]
-        numbers = asked["value"].dropna()
-        if numbers.empty and len(asked):
-            return Entry("n/a")
-    if numbers.empty:
-        statuses = set(cells["status"])
-        stopped = {"diverged": "div.", "failed": "fail"}
-        return Entry(next((word for s, word in stopped.items() if s in statuses), MISSING))
-    mean = float(numbers.mean())
-    several = len(numbers) > 1 and quantity not in COSTS
-    return Entry(
-        text=_cost(mean) if quantity in COSTS else f"{mean:.1f}",
-        mean=mean,
-        std=float(numbers.std(ddof=1)) if several else None,
-        seeds=len(numbers),
-        fewer=len(numbers) < len(group.seeds(column)),
+        caption=captions.caption(group, kind, data, entries),
+        notes=notes,
     )
 
 
@@ -175,121 +203,6 @@ def _lift_fewer(row: Row) -> None:
         counts = {entry.seeds for entry in numbers}
         if len(counts) == 1:
             row.fewer = counts.pop()
-
-
-def _cost(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
-
-
-def _mark(entries: Sequence[Entry]) -> None:
-    """Best and second of a column, as printed: numbers that read the same are marked the same.
-
-    A mean over fewer seeds than others have is not ranked: those left out may be the bad ones.
-    """
-    ranked = [entry for entry in entries if entry.mean is not None and not entry.fewer]
-    values = sorted({float(entry.text) for entry in ranked}, reverse=True)
-    if len(values) < 2:
-        return
-    for entry in ranked:
-        if float(entry.text) == values[0]:
-            entry.mark = "best"
-        elif float(entry.text) == values[1]:
-            entry.mark = "second"
-
-
-def _caption(group: Group, kind: Kind, columns: list[str], entries: Sequence[Entry]) -> str:
-    """What one must know to read the table, or to run it again."""
-    what = {
-        "headline": "Accuracy in percent after the last round",
-        "domains": "Accuracy in percent after the last round, by domain,",
-        "more": "Further accuracies in percent after the last round",
-        "cost": "Cost: numbers trained on a client, megabytes sent by all clients over the run, "
-        "and seconds a cell took",
-    }[kind]
-    seeds = {data: len(group.seeds(data)) for data in columns}
-    counts = sorted(set(seeds.values()))
-    if counts == [1]:
-        over = "One seed, so no standard deviation"
-    else:
-        each = [f"{count} ({data})" for data, count in seeds.items()]
-        number = str(counts[0]) if len(counts) == 1 else _and(each)
-        over = f"Mean{'' if kind == 'cost' else ' ± standard deviation'} over {number} seeds"
-    marks = " Best bold, second underlined." if any(entry.mark for entry in entries) else ""
-    return f"{what} on {_and(columns)}. {setting(group)}. {over}.{marks}"
-
-
-def setting(group: Group) -> str:
-    """The scenario with its settings, the backbone, the budget, the context's length."""
-    shared = {name.removeprefix("train."): value for name, value in group.shared.items()}
-    budget = [
-        f"{show(shared[name])} {words}"
-        for name, words in {"rounds": "rounds", "local_epochs": "local epochs"}.items()
-        if name in shared
-    ]
-    frame = group.frame
-    lengths = sorted({show(n) for n in frame["set.n_ctx"].dropna()}) if "set.n_ctx" in frame else []
-    contexts = [f"{' or '.join(lengths)} context tokens"] if lengths else []
-    partial = shared.get("participation", 1.0)
-    share = [f"participation {show(partial)}"] if partial != 1.0 else []
-    about = [f"{group.scenario}: {_describe(group)}", f"backbone {group.backbone}"]
-    told = [f"here {', '.join(group.told)}"] if group.told else []
-    if shared.get("evaluate_on", "test") != "test":
-        told.append("tested on validation images, to choose settings: no result")
-    return "; ".join([*about, ", ".join([*budget, *share, *contexts]), *told])
-
-
-def _describe(group: Group) -> str:
-    """The scenario's own words, or its settings where it is not one of ours."""
-    from fplbench.scenarios import SCENARIOS
-
-    settings = {
-        name.removeprefix("scen."): value
-        for name, value in group.shared.items()
-        if name.startswith("scen.")
-    }
-    try:
-        kind = SCENARIOS[group.scenario]
-        return kind.describe(kind.Settings.model_validate(settings))
-    except (KeyError, ValueError):
-        return ", ".join(f"{name} {show(value)}" for name, value in settings.items())
-
-
-def _notes(
-    group: Group, kind: Kind, columns: Mapping[str, Sequence[str]], rows: Sequence[Row]
-) -> list[str]:
-    frame = group.frame[group.frame["column"].isin(list(columns))]
-    wanted = {name for names in columns.values() for name in names}
-    entries = [entry for row in rows for entry in row.entries]
-    notes = []
-    if any(entry.fewer for entry in entries):
-        notes.append(
-            f"{FEWER}n: mean over n seeds only, the others stopped or were not run; not ranked."
-        )
-    if any(entry.text == MISSING for entry in entries):
-        notes.append(f"{MISSING}: not run or not measured.")
-    without = frame[frame["metric"].isin(wanted) & frame["value"].isna()]
-    for (row, reason), part in without.groupby(["row", "reason"], sort=False):
-        names = [_title(name) for name in dict.fromkeys(part["metric"])]
-        notes.append(f"n/a, {row}, {_and(names)}: {str(reason).rstrip('.')}.")
-    if kind == "headline":
-        notes += _stopped(frame[frame["status"] != "done"].drop_duplicates("id"))
-    return notes + group.notes
-
-
-def _stopped(stopped: pd.DataFrame) -> list[str]:
-    notes = []
-    for _, cell in stopped.head(MOST_NOTES).iterrows():
-        reason = " ".join(str(cell["reason"]).split())
-        reason = reason if len(reason) <= 160 else reason[:157] + "..."
-        where = f"{cell['row']} on {cell['column']}, seed {cell['seed']}"
-        notes.append(f"{cell['status']}: {where}: {reason.rstrip('.')}.")
-    if len(stopped) > MOST_NOTES:
-        notes.append(f"{len(stopped) - MOST_NOTES} more cells diverged or failed.")
-    return notes
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def long_table(layouts: Sequence[Layout]) -> pd.DataFrame:

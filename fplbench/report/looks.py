@@ -1,4 +1,7 @@
-"""How a method looks in every plot, and how a figure is made to fit a column of a paper."""
+"""How a method looks in every plot, and how a figure is made to fit a column of a paper.
+
+matplotlib is imported where a figure is made: the page takes its looks from here without it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,6 +106,8 @@ def legend_below(figure: Figure, axes: Axes, labels: list[str]) -> None:
 
 def save(figure: Figure, path: Path) -> list[Path]:
     """As PDF for a paper and PNG for the web, the same bytes for the same figure."""
+    import matplotlib
+
     path.parent.mkdir(parents=True, exist_ok=True)
     pdf, png = (path.with_name(f"{path.name}.{end}") for end in ("pdf", "png"))
     with matplotlib.rc_context(RC):

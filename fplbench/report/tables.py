@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -13,9 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fplbench.errors import UserError
+from fplbench.report import tex
+from fplbench.report.captions import setting
+from fplbench.report.entries import FEWER, Entry
 from fplbench.report.escape import latex, markdown
 from fplbench.report.groups import split
-from fplbench.report.layout import FEWER, Entry, Layout, Row, lay_out, long_table, setting
+from fplbench.report.layout import WIDEST, Layout, Row, lay_out, long_table
+from fplbench.report.pivot import Pivot, pivot
 
 NOTHING = "there are no records to report: run `fplbench run` first, or name the folder of --out"
 
@@ -25,29 +30,61 @@ def layouts(results: pd.DataFrame, titles: Mapping[str, str]) -> list[Layout]:
     return [layout for group in split(results, titles) for layout in lay_out(group)]
 
 
-def write_tables(results: pd.DataFrame, out: Path, titles: Mapping[str, str]) -> list[Path]:
+def write_tables(
+    results: pd.DataFrame, out: Path, titles: Mapping[str, str], siunitx: bool = False
+) -> list[Path]:
     """Write all tables into a folder and return the files.
 
     tables.tex compiles by itself; it has the captions and \\input's NAME.tex, a bare tabular for
     each table. tables.md is for reading, tables.csv has every entry unrounded in a row of its
-    own. A folder without records is a UserError.
+    own. siunitx: numbers in its S columns. A folder without records is a UserError.
     """
     tables = layouts(results, titles)
     problems = list(results.attrs.get("problems", []))
     if not tables:
         raise UserError("; ".join([*problems, NOTHING]))
-    tex, md = _environment("latex"), _environment("markdown")
-    files = {
-        f"{table.name}.tex": tex.get_template("tabular.tex.j2").render(**_fields(table))
-        for table in tables
+    return _write(tables, out, "tables", problems, siunitx)
+
+
+def write_pivot(
+    results: pd.DataFrame,
+    out: Path,
+    titles: Mapping[str, str],
+    asked: Pivot,
+    siunitx: bool = False,
+) -> tuple[Layout, list[Path]]:
+    """Write one table of one's own choice: NAME.tex, NAME-page.tex that compiles, .md and .csv."""
+    table = pivot(results, titles, asked)
+    problems = list(results.attrs.get("problems", []))
+    return table, _write([table], out, table.name, problems, siunitx)
+
+
+def tabular(table: Layout, siunitx: bool = False) -> str:
+    """A table's tabular in LaTeX."""
+    template = _environment("siunitx" if siunitx else "latex").get_template("tabular.tex.j2")
+    return template.render(**tex.fields(table, siunitx))
+
+
+def _write(
+    tables: Sequence[Layout], out: Path, name: str, problems: Sequence[str], siunitx: bool
+) -> list[Path]:
+    common: dict[str, object] = {
+        "tables": tables,
+        "problems": problems,
+        "siunitx": siunitx,
+        "sisetup": tex.SISETUP,
     }
-    files["tables.tex"] = tex.get_template("tables.tex.j2").render(tables=tables, problems=problems)
-    files["tables.md"] = md.get_template("tables.md.j2").render(tables=tables, problems=problems)
-    files["tables.csv"] = long_table(tables).to_csv(index=False)
+    common["widest"] = WIDEST
+    files = {f"{table.name}.tex": tabular(table, siunitx) for table in tables}
+    page = _environment("latex").get_template("tables.tex.j2").render(**common)
+    files[f"{name}-page.tex" if f"{name}.tex" in files else f"{name}.tex"] = page
+    markdown_page = _environment("markdown").get_template("tables.md.j2")
+    files[f"{name}.md"] = markdown_page.render(**common)
+    files[f"{name}.csv"] = long_table(tables).to_csv(index=False)
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (out / name).write_text(text, encoding="utf-8")
-    return [out / name for name in files]
+    for file, text in files.items():
+        (out / file).write_text(text, encoding="utf-8")
+    return [out / file for file in files]
 
 
 def screen_tables(results: pd.DataFrame, titles: Mapping[str, str]) -> list[RenderableType]:
@@ -60,19 +97,29 @@ def screen_tables(results: pd.DataFrame, titles: Mapping[str, str]) -> list[Rend
     ]
 
 
+def screen_pivot(layout: Layout) -> RenderableType:
+    """One table of one's own choice, for a terminal."""
+    return Group(_screen_table(layout), Text("\n".join([layout.caption, *layout.notes]), "dim"))
+
+
 def _screen(layout: Layout, about: str) -> RenderableType:
+    data = ", ".join(head for head, _ in layout.heads)
+    over = layout.caption.removeprefix(layout.caption.split(f"{about}. ")[0] + f"{about}. ")
+    below = "\n".join([f"Accuracy in percent after the last round. {over}", *layout.notes])
+    title = Text(f"{data} ({about})", style="bold")
+    return Group(title, _screen_table(layout), Text(below, style="dim"), "")
+
+
+def _screen_table(layout: Layout) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("Method", overflow="fold")
-    several = len(layout.heads) > 1
+    table.add_column(Text(layout.corner), overflow="fold")
+    several = len(layout.heads) > 1 or layout.kind == "pivot"
     for head, name in layout.titles:
         table.add_column(Text(f"{head}\n{name}" if several else name), justify="right")
     for row in layout.rows:
         label = Text(row.label + (f" {FEWER}{row.fewer}" if row.fewer else ""))
         table.add_row(label, *(_screen_entry(entry, row) for entry in row.entries))
-    data = ", ".join(head for head, _ in layout.heads)
-    over = layout.caption.removeprefix(layout.caption.split(f"{about}. ")[0] + f"{about}. ")
-    below = "\n".join([f"Accuracy in percent after the last round. {over}", *layout.notes])
-    return Group(Text(f"{data} ({about})", style="bold"), table, Text(below, style="dim"), "")
+    return table
 
 
 def _screen_entry(entry: Entry, row: Row) -> Text:
@@ -88,23 +135,6 @@ def _rest(entry: Entry, row: Row) -> str:
     return spread + (f"{FEWER}{entry.seeds}" if entry.fewer and not row.fewer else "")
 
 
-def _latex_entry(entry: Entry, row: Row) -> str:
-    if entry.mean is None:
-        return latex(entry.text)
-    wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark]
-    spread = rf"\,{{\tiny$\pm${entry.spread}}}" if entry.spread else ""
-    fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
-    return wrap % entry.text + spread + fewer
-
-
-def _dagger(seeds: int) -> str:
-    return rf"$^{{\dagger{seeds}}}$"
-
-
-def _latex_label(row: Row) -> str:
-    return latex(row.label) + (_dagger(row.fewer) if row.fewer else "")
-
-
 def _markdown_entry(entry: Entry, row: Row) -> str:
     wrap = {"best": "**%s**", "second": "<ins>%s</ins>", "": "%s"}[entry.mark]
     return wrap % entry.text + _rest(entry, row)
@@ -114,20 +144,7 @@ def _markdown_label(row: Row) -> str:
     return markdown(row.label) + (f" {FEWER}{row.fewer}" if row.fewer else "")
 
 
-def _fields(table: Layout) -> dict[str, object]:
-    spans, first = [], 2
-    for _, names in table.heads:
-        spans.append((first, first + len(names) - 1))
-        first += len(names)
-    return {
-        "caption": table.caption,
-        "heads": table.heads,
-        "titles": table.titles,
-        "rows": table.rows,
-        "spans": spans,
-    }
-
-
+@functools.cache
 def _environment(kind: str) -> jinja2.Environment:
     """Templates with delimiters that neither LaTeX nor Markdown uses."""
     environment = jinja2.Environment(
@@ -145,6 +162,7 @@ def _environment(kind: str) -> jinja2.Environment:
     )
     environment.filters["latex"] = latex
     environment.filters["markdown"] = markdown
-    environment.filters["entry"] = _latex_entry if kind == "latex" else _markdown_entry
-    environment.filters["label"] = _latex_label if kind == "latex" else _markdown_label
+    entry = {"latex": tex.entry, "siunitx": tex.siunitx_entry, "markdown": _markdown_entry}
+    environment.filters["entry"] = entry[kind]
+    environment.filters["label"] = _markdown_label if kind == "markdown" else tex.label
     return environment

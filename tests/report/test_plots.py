@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 from make_records import TITLES, make_record, write_done, write_stopped
 from matplotlib.image import imread
 
 from fplbench.errors import UserError
+from fplbench.report import partitions, sweeps
+from fplbench.report.figures import pareto_front
 from fplbench.report.looks import COLUMN, looks
 from fplbench.report.plots import write_plots
+from fplbench.results import load_results
 from fplbench.store import Store
 
 MANY = {f"m{place:02}": f"Method {place}" for place in range(20)}
@@ -22,9 +29,9 @@ def plots(comparison: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return {path.name: path for path in write_plots(comparison, out, TITLES)}
 
 
-def test_each_group_and_data_set_has_its_three_plots(plots: dict[str, Path]) -> None:
+def test_each_group_and_data_set_has_its_plots(plots: dict[str, Path]) -> None:
     stems = ["base2novel-shapes", "base2novel-digits", "domains"]
-    kinds = ["rounds", "tradeoff", "clients"]
+    kinds = ["rounds", "tradeoff", "clients", "cost"]
     wanted = {f"{s}-{k}.{end}" for s in stems for k in kinds for end in ("pdf", "png")}
     assert set(plots) == wanted
 
@@ -80,7 +87,72 @@ def test_a_store_of_stopped_cells_alone_has_no_plots(tmp_path: Path) -> None:
 def test_names_with_markup_are_drawn_as_they_are(tmp_path: Path) -> None:
     write_done(Store(tmp_path), make_record("promptfl", "a_$b", "personal"))
     titles = {"promptfl": r"50% \frac{$x_1$} & more"}
-    assert len(write_plots(tmp_path, tmp_path / "out", titles)) == 6
+    assert len(write_plots(tmp_path, tmp_path / "out", titles)) == 8
+
+
+def test_the_front_is_what_nothing_beats_in_both() -> None:
+    points = np.array([[1.0, 5.0], [2.0, 4.0], [2.0, 3.0], [0.5, 5.0], [3.0, 1.0], [1.0, 5.0]])
+    assert pareto_front(points).tolist() == [[1.0, 5.0], [2.0, 4.0], [3.0, 1.0]]
+
+
+@given(
+    npst.arrays(
+        float,
+        npst.array_shapes(min_dims=2, max_dims=2).map(lambda s: (s[0], 2)),
+        elements=st.integers(0, 5).map(float),
+    )
+)
+def test_whatever_is_not_on_the_front_is_beaten_by_it(points: np.ndarray) -> None:
+    front = pareto_front(points)
+    for point in points:
+        above = front[(front >= point).all(axis=1)]
+        assert len(above)
+    for one in front:
+        assert not ((points >= one).all(axis=1) & (points > one).any(axis=1)).any()
+
+
+def sweep_of(root: Path, alphas: list[float], **more: object) -> Store:
+    store = Store(root)
+    for alpha in alphas:
+        for seed in range(2):
+            for method in ("zeroshot", "promptfl"):
+                scenario = {"clients": 10, "alpha": alpha}
+                cell = make_record(
+                    method, "digits", "personal", seed, scenario_settings=scenario, **more
+                )
+                write_done(store, cell)
+    return store
+
+
+def test_a_swept_setting_is_an_axis(tmp_path: Path) -> None:
+    store = sweep_of(tmp_path / "store", [0.1, 1.0, 10.0])
+    sweep_of(store.root, [0.5], training={"rounds": 99})  # another budget: no point of the curve
+    (sweep,) = sweeps.find(load_results(store.root), TITLES)
+    assert (sweep.setting, sweep.values) == ("scen.alpha", [0.1, 1.0, 10.0])
+    assert set(sweep.frame["row"]) == {"CLIP zero-shot", "PromptFL"}
+    names = {path.name for path in write_plots(store.root, tmp_path / "out", TITLES)}
+    assert {"personal-digits-over-alpha.pdf", "personal-digits-over-alpha.png"} <= names
+
+
+def test_the_partition_is_drawn_from_the_record(tmp_path: Path) -> None:
+    label_counts = [{"zero": 3, "two": 1}, {"one": 5}, {}]
+    record = make_record("promptfl", clients=3, label_counts=label_counts)
+    table, classes = partitions.counts(record)
+    assert classes == ["zero", "two", "one"]
+    assert table.tolist() == [[3, 1, 0], [0, 0, 5], [0, 0, 0]]
+    write_done(Store(tmp_path / "store"), record)
+    names = {path.name for path in write_plots(tmp_path / "store", tmp_path / "out", TITLES)}
+    assert "base2novel-partition.pdf" in names
+
+
+def test_many_data_sets_have_a_critical_difference_diagram(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    for place in range(4):
+        for method in ("zeroshot", "coop", "promptfl", "fedpgp"):
+            for seed in range(2):
+                write_done(store, make_record(method, f"set{place}", "personal", seed))
+    names = {path.name for path in write_plots(store.root, tmp_path / "out", TITLES)}
+    assert {"personal-ranks-local.pdf", "personal-ranks-local.png"} <= names
 
 
 def test_nothing_to_draw_is_one_sentence(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from make_records import TITLES, make_record, write_done, write_stopped
 from rich.console import Console
 
 from fplbench.errors import UserError
+from fplbench.report.entries import Entry
 from fplbench.report.escape import latex, markdown
-from fplbench.report.layout import Entry, Layout
+from fplbench.report.layout import Layout
 from fplbench.report.tables import layouts, screen_tables, write_tables
 from fplbench.results import load_results
 from fplbench.store import Failure, Metric, Store
@@ -73,17 +74,131 @@ def test_rows_follow_the_titles_and_the_unknown_comes_last(tmp_path: Path) -> No
     assert labels == ["CLIP zero-shot", "FedPGP", "another"]
 
 
-def test_what_prints_the_same_is_marked_the_same(tmp_path: Path) -> None:
-    values = {"zeroshot": 80.04, "coop": 79.96, "promptfl": 79.94, "fedotp": 79.86, "fedpgp": 1.0}
-    store_values(tmp_path, {method: [value] for method, value in values.items()})
-    marks = {label: entry.mark for label, entry in locals_of(headline(tmp_path)).items()}
-    assert marks == {
-        "CLIP zero-shot": "best",
-        "CoOp (local)": "best",
-        "PromptFL": "second",
-        "FedOTP": "second",
-        "FedPGP": "",
+def marks(root: Path) -> dict[str, str]:
+    return {label: entry.mark for label, entry in locals_of(headline(root)).items()}
+
+
+def test_best_and_second_are_marked_where_seeds_do_not_explain_the_difference(
+    tmp_path: Path,
+) -> None:
+    values = {
+        "zeroshot": [60.0, 60.0, 60.0],
+        "coop": [70.0, 74.0, 72.0],
+        "promptfl": [80.0, 84.1, 81.9],
     }
+    store_values(tmp_path, values)
+    assert marks(tmp_path) == {"CLIP zero-shot": "", "CoOp (local)": "second", "PromptFL": "best"}
+    assert "paired t-test over the seeds, corrected by Holm" in headline(tmp_path).caption
+
+
+def test_what_seeds_explain_is_not_marked(tmp_path: Path) -> None:
+    """The best one's lead over the second is one lucky seed."""
+    values = {
+        "zeroshot": [60.0, 60.0, 60.0],
+        "coop": [70.0, 74.0, 72.0],
+        "promptfl": [80.0, 74.0, 72.0],
+    }
+    store_values(tmp_path, values)
+    assert set(marks(tmp_path).values()) == {""}
+    assert "None is marked as best: no method is told" in headline(tmp_path).caption
+
+
+def test_one_seed_marks_nothing_and_says_why(tmp_path: Path) -> None:
+    store_values(tmp_path, {"zeroshot": [60.0], "coop": [90.0]})
+    assert set(marks(tmp_path).values()) == {""}
+    assert "one seed cannot tell a difference from chance" in headline(tmp_path).caption
+
+
+def test_what_prints_the_same_is_marked_the_same(tmp_path: Path) -> None:
+    """Also where a test without chance in it would tell them apart."""
+    store_values(tmp_path, {"zeroshot": [80.04] * 3, "coop": [79.96] * 3, "promptfl": [1.0] * 3})
+    assert set(marks(tmp_path).values()) == {""}
+
+
+def average_of(root: Path, kind: str = "average") -> Layout:
+    (layout,) = [x for x in layouts(load_results(root), TITLES) if x.kind == kind]
+    return layout
+
+
+def many_data_sets(root: Path, sets: int = 6) -> Store:
+    """FedPGP leads PromptFL by 5 and that one zero-shot by 10, on sets of different difficulty."""
+    store, leads = Store(root), {"zeroshot": 0.0, "promptfl": 10.0, "fedpgp": 15.0}
+    for place in range(sets):
+        for method, lead in leads.items():
+            for seed in range(3):
+                chance = 0.0 if method == "zeroshot" else (seed - 1) * (1 + place % 2)
+                metrics = {"local": Metric(mean=40.0 + 5 * place + lead + chance)}
+                name = f"set{place}"
+                write_done(store, make_record(method, name, "personal", seed, metrics=metrics))
+    return store
+
+
+def test_an_average_is_over_data_sets_and_its_deviation_over_seeds(tmp_path: Path) -> None:
+    many_data_sets(tmp_path, 2)
+    layout = average_of(tmp_path)
+    entry = locals_of(layout)["FedPGP"]
+    assert (entry.text, entry.spread) == ("57.5", "1.5")  # 55 and 60; chances of 1 and 2 a seed
+    assert {row.label: row.entries[0].mark for row in layout.rows} == {
+        "CLIP zero-shot": "",
+        "PromptFL": "second",
+        "FedPGP": "best",
+    }
+    assert "over the seeds of all data sets" in layout.caption
+
+
+def test_a_method_that_lacks_a_data_set_has_no_average_and_no_rank(tmp_path: Path) -> None:
+    store = many_data_sets(tmp_path)
+    for seed in range(3):
+        write_done(store, make_record("coop", "set0", "personal", seed))
+        write_stopped(store, make_record("coop", "set1", "personal", seed))
+        write_stopped(store, make_record("fedotp", "set1", "personal", seed))
+    for kind in ("average", "rank"):
+        layout = average_of(tmp_path, kind)
+        assert locals_of(layout)["CoOp (local)"].text == "part."
+        assert locals_of(layout)["CoOp (local)"].mean is None
+        assert "CoOp (local)" in next(note for note in layout.notes if note.startswith("part."))
+    texts = {row.label: row.entries[0].text for row in average_of(tmp_path, "rank").rows}
+    assert (texts["FedPGP"], texts["PromptFL"], texts["CLIP zero-shot"]) == ("1.00", "2.00", "3.00")
+
+
+def test_a_seed_that_diverged_leaves_an_average_unranked(tmp_path: Path) -> None:
+    store = many_data_sets(tmp_path)
+    write_done(store, make_record("coop", "set0", "personal", 0))
+    for place in range(6):
+        for seed in range(3):
+            record = make_record("fedotp", f"set{place}", "personal", seed)
+            (write_stopped if place + seed == 0 else write_done)(store, record)
+    average = locals_of(average_of(tmp_path))["FedOTP"]
+    assert (average.fewer, average.seeds, average.mark) == (True, 2, "")
+    assert locals_of(average_of(tmp_path, "rank"))["FedOTP"].text == "part."
+
+
+def test_costs_stand_beside_accuracy(tmp_path: Path) -> None:
+    training = {"rounds": 4}
+    for seed in range(2):
+        write_done(
+            Store(tmp_path),
+            make_record(
+                "promptfl",
+                seed=seed,
+                training=training,
+                peak_bytes=3_000_000_000,
+                hardware={"cpu": "Some CPU", "threads": 2 + seed, "device": "cpu"},
+            ),
+        )
+    layout = average_of(tmp_path, "cost")
+    assert [title for _, title in layout.titles] == [
+        "Param.",
+        "MB up",
+        "MB down",
+        "s/round",
+        "MB peak",
+    ]
+    assert [entry.text for entry in layout.rows[0].entries][3:] == ["3", "3,000"]
+    notes = " ".join(layout.notes)
+    assert "of the whole process" in notes
+    assert "Some CPU, 2 threads and Some CPU, 3 threads" in notes
+    assert "different hardware" in notes
 
 
 def test_where_all_are_equal_none_is_best(tmp_path: Path) -> None:

@@ -1,0 +1,189 @@
+"""What the caption of a table must say, and the notes below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import pandas as pd
+
+from fplbench.report.entries import COSTS, FEWER, MISSING, PARTIAL, Entry
+from fplbench.report.groups import METRIC_TITLES, Group, show
+from fplbench.report.significance import LEVEL, Ranking
+
+Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "pivot"]
+
+MOST_NOTES = 8
+WHATS = {
+    "headline": "Accuracy in percent after the last round",
+    "average": "Mean accuracy in percent after the last round",
+    "rank": "Average rank by accuracy after the last round (1 is best)",
+    "domains": "Accuracy in percent after the last round, by domain",
+    "more": "Further accuracies in percent after the last round",
+    "cost": "Cost: numbers trained on a client, megabytes sent by all clients over the run, "
+    "seconds a round of training took, and the peak of memory",
+}
+TEST = (
+    f"a paired t-test over the seeds{{}}, corrected by Holm for the number of methods, p < {LEVEL}"
+)
+
+
+def title(quantity: str) -> str:
+    """The head of a column."""
+    if quantity in COSTS:
+        return COSTS[quantity][0]
+    return METRIC_TITLES.get(quantity, quantity.removeprefix("domain/"))
+
+
+def caption(group: Group, kind: Kind, columns: Sequence[str], entries: Sequence[Entry]) -> str:
+    """What one must know to read the table, or to run it again."""
+    several = f" {len(columns)} data sets:" if kind in ("average", "rank") else ""
+    over = _over(group, kind, columns)
+    marks = "" if kind in ("cost", "rank") else " " + marked(entries, kind == "average")
+    return f"{WHATS[kind]} on{several} {and_(columns)}. {setting(group)}. {over}.{marks}".strip()
+
+
+def _over(group: Group, kind: Kind, columns: Sequence[str]) -> str:
+    seeds = {data: len(group.seeds(data)) for data in columns}
+    counts = sorted(set(seeds.values()))
+    if counts == [1]:
+        return "One seed, so no standard deviation" if kind not in ("cost", "rank") else "One seed"
+    each = [f"{count} ({data})" for data, count in seeds.items()]
+    number = str(counts[0]) if len(counts) == 1 else and_(each)
+    spread = " ± standard deviation" if kind not in ("cost", "rank") else ""
+    return f"Mean{spread} over {number} seeds"
+
+
+def marked(entries: Sequence[Entry], over_data: bool) -> str:
+    """How best and second were told, or why none is marked."""
+    test = TEST.format(" of all data sets" if over_data else "")
+    if any(entry.mark for entry in entries):
+        return f"Bold: better than every other method; underlined: than all but that one ({test})."
+    if sum(entry.mean is not None for entry in entries) < 2:
+        return ""
+    if all(entry.seeds < 2 for entry in entries):
+        return "None is marked as best: one seed cannot tell a difference from chance."
+    return f"None is marked as best: no method is told from every other one by {test}."
+
+
+def ranked(found: Mapping[str, Ranking | None]) -> list[str]:
+    """Below a table of ranks: what its tests say. found: metric -> ranking."""
+    notes = [
+        f"{title(metric)}: Friedman p = {one.p:.2g}; ranks nearer than {one.critical:.2f} are not "
+        f"told apart (Nemenyi, p < {LEVEL}; {len(one.ranks)} methods, {one.data_sets} data sets)."
+        for metric, one in found.items()
+        if one is not None
+    ]
+    return [
+        *notes,
+        "Both tests as in Demsar, JMLR 2006; they see few data sets as little evidence.",
+    ]
+
+
+def setting(group: Group) -> str:
+    """The scenario with its settings, the backbone, the budget, the context's length."""
+    shared = {name.removeprefix("train."): value for name, value in group.shared.items()}
+    budget = [
+        f"{show(shared[name])} {words}"
+        for name, words in {"rounds": "rounds", "local_epochs": "local epochs"}.items()
+        if name in shared
+    ]
+    frame = group.frame
+    lengths = sorted({show(n) for n in frame["set.n_ctx"].dropna()}) if "set.n_ctx" in frame else []
+    contexts = [f"{' or '.join(lengths)} context tokens"] if lengths else []
+    partial = shared.get("participation", 1.0)
+    share = [f"participation {show(partial)}"] if partial != 1.0 else []
+    about = [f"{group.scenario}: {_describe(group)}", f"backbone {group.backbone}"]
+    told = [f"here {', '.join(group.told)}"] if group.told else []
+    if shared.get("evaluate_on", "test") != "test":
+        told.append("tested on validation images, to choose settings: no result")
+    return "; ".join([*about, ", ".join([*budget, *share, *contexts]), *told])
+
+
+def _describe(group: Group) -> str:
+    """The scenario's own words, or its settings where it is not one of ours."""
+    from fplbench.scenarios import SCENARIOS
+
+    settings = {
+        name.removeprefix("scen."): value
+        for name, value in group.shared.items()
+        if name.startswith("scen.")
+    }
+    try:
+        kind = SCENARIOS[group.scenario]
+        return kind.describe(kind.Settings.model_validate(settings))
+    except (KeyError, ValueError):
+        return ", ".join(f"{name} {show(value)}" for name, value in settings.items())
+
+
+def entry_notes(labelled: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
+    """What the words and signs in entries mean."""
+    entries = [entry for _, row in labelled for entry in row]
+    found = []
+    if any(entry.fewer for entry in entries):
+        found.append(
+            f"{FEWER}n: mean over n seeds only, the others stopped or were not run; not ranked."
+        )
+    if any(entry.text == MISSING for entry in entries):
+        found.append(f"{MISSING}: not run or not measured.")
+    partial = [label for label, row in labelled if any(entry.text == PARTIAL for entry in row)]
+    if partial:
+        found.append(
+            f"{PARTIAL}: no number on some of the data sets, so none over all: {and_(partial)}."
+        )
+    return found
+
+
+def notes(
+    group: Group,
+    kind: Kind,
+    columns: Mapping[str, Sequence[str]],
+    labelled: Sequence[tuple[str, Sequence[Entry]]],
+) -> list[str]:
+    """What the entries leave unsaid. labelled: the rows' labels with their entries."""
+    frame = group.frame[group.frame["column"].isin(list(columns))]
+    wanted = {name for names in columns.values() for name in names}
+    found = entry_notes(labelled)
+    without = frame[frame["metric"].isin(wanted) & frame["value"].isna()]
+    for (row, reason), part in without.groupby(["row", "reason"], sort=False):
+        names = [title(name) for name in dict.fromkeys(part["metric"])]
+        found.append(f"n/a, {row}, {and_(names)}: {str(reason).rstrip('.')}.")
+    if kind == "headline":
+        found += stopped(frame[frame["status"] != "done"].drop_duplicates("id"))
+    if kind == "cost":
+        found += _measured_on(frame[frame["status"] == "done"].drop_duplicates("id"))
+    return found + group.notes
+
+
+def _measured_on(cells: pd.DataFrame) -> list[str]:
+    """Whose seconds and memory: of a GPU's tensors, or of a whole process."""
+    hardware = sorted(set(cells["hardware"].dropna()))
+    memory = {
+        "of the whole process": (~cells["on_gpu"].astype(bool)).any(),
+        "of a GPU's tensors": cells["on_gpu"].astype(bool).any(),
+    }
+    whose = and_([words for words, there in memory.items() if there]) if len(cells) else ""
+    if not hardware:
+        return []
+    notes = [f"Memory is that {whose}. Measured on {and_(hardware)}."]
+    if len(hardware) > 1:
+        notes.append("Seconds and memory of different hardware cannot be compared.")
+    return notes
+
+
+def stopped(cells: pd.DataFrame) -> list[str]:
+    """Why cells have no numbers."""
+    notes = []
+    for _, cell in cells.head(MOST_NOTES).iterrows():
+        reason = " ".join(str(cell["reason"]).split())
+        reason = reason if len(reason) <= 160 else reason[:157] + "..."
+        where = f"{cell['row']} on {cell['column']}, seed {cell['seed']}"
+        notes.append(f"{cell['status']}: {where}: {reason.rstrip('.')}.")
+    if len(cells) > MOST_NOTES:
+        notes.append(f"{len(cells) - MOST_NOTES} more cells diverged or failed.")
+    return notes
+
+
+def and_(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

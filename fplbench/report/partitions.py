@@ -1,0 +1,65 @@
+"""Who has which classes: a heat map of clients and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from fplbench.report.figures import about_lines
+from fplbench.report.looks import new_figure, save
+from fplbench.store import Record
+
+# More than these have no room for a name each.
+MOST_CLASS_NAMES, MOST_CLIENT_NAMES = 15, 25
+
+
+def counts(record: Record) -> tuple[np.ndarray, list[str]]:
+    """Training images [clients, classes] and the classes, in the order clients bring them in."""
+    classes = list(dict.fromkeys(name for one in record.label_counts for name in one))
+    table = [[one.get(name, 0) for name in classes] for one in record.label_counts]
+    return np.array(table, dtype=int).reshape(len(table), len(classes)), classes
+
+
+def draw(record: Record, data: str, name: Path) -> list[Path]:
+    """The partition of a cell; of all methods with its seed, since they share it."""
+    table, classes = counts(record)
+    if not table.size:
+        return []
+    clients = len(table)
+    named = clients <= MOST_CLIENT_NAMES
+    figure, (panel,) = new_figure(1, 1, min(4.5, 1.0 + (0.12 * clients if named else 1.6)))
+    image = panel.imshow(
+        np.where(table > 0, table, np.nan),
+        cmap="viridis_r",
+        vmin=0,
+        vmax=table.max(),
+        aspect="auto",
+        interpolation="nearest",
+    )
+    panel.grid(visible=False)
+    if named:
+        panel.set_yticks(range(clients), _short(record.clients))
+        panel.tick_params(axis="y", labelsize=6)
+    else:
+        panel.yaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.set_ylabel(f"client (of {clients})")
+    if len(classes) <= MOST_CLASS_NAMES:
+        panel.set_xticks(range(len(classes)), _short(classes), rotation=45, ha="right")
+    else:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.set_xlabel(f"class (of {len(classes)})")
+    bar = figure.colorbar(image, ax=panel, pad=0.02)
+    bar.set_label("training images")
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    about_lines(
+        figure, [f"{data}: training images of each client, seed {record.seed}; white: none"]
+    )
+    return save(figure, name.with_name(f"{name.name}-partition"))
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    return [name if len(name) <= 18 else f"{name[:17]}…" for name in names]

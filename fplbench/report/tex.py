@@ -1,0 +1,95 @@
+"""A table's tabular in LaTeX: with booktabs alone, or with siunitx's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fplbench.report.entries import Entry
+from fplbench.report.escape import latex
+from fplbench.report.layout import Layout, Row
+
+# What a document that takes siunitx's tables must say once.
+SISETUP = (
+    r"\sisetup{uncertainty-mode=separate, group-separator={,}, group-minimum-digits=4, "
+    r"text-series-to-math=true, reset-text-series=false, table-number-alignment=center}"
+)
+
+
+def fields(table: Layout, siunitx: bool) -> dict[str, object]:
+    """What tabular.tex.j2 is filled with."""
+    spans, first = [], 2
+    for _, names in table.heads:
+        spans.append((first, first + len(names) - 1))
+        first += len(names)
+    places = range(len(table.titles))
+    spec = (
+        "".join(_column([row.entries[place] for row in table.rows], table.rows) for place in places)
+        if siunitx
+        else "r" * len(places)
+    )
+    return {
+        "caption": table.caption,
+        "corner": table.corner,
+        "heads": table.heads,
+        "titles": table.titles,
+        "rows": table.rows,
+        "spans": spans,
+        "columns": spec,
+        "siunitx": siunitx,
+        "sisetup": SISETUP,
+        "pivot": table.kind == "pivot",
+    }
+
+
+def label(row: Row) -> str:
+    return latex(row.label) + (_dagger(row.fewer) if row.fewer else "")
+
+
+def entry(entry: Entry, row: Row) -> str:
+    """As it stands in an r column: the deviation small beside the mean."""
+    if entry.mean is None:
+        return latex(entry.text)
+    wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark]
+    spread = rf"\,{{\tiny$\pm${entry.spread}}}" if entry.spread else ""
+    fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
+    return wrap % entry.text + spread + fewer
+
+
+def siunitx_entry(entry: Entry, row: Row) -> str:
+    """As siunitx reads it in an S column; words, and what is underlined, are text to it."""
+    if not _is_number(entry, row):
+        return "{" + _plain(entry, row) + "}"
+    number = entry.text.replace(",", "")
+    if entry.spread:
+        number += f"({entry.spread.replace('.', '').lstrip('0') or '0'})"
+    return (r"\bfseries " if entry.mark == "best" else "") + number
+
+
+def _plain(entry: Entry, row: Row) -> str:
+    if entry.mean is None:
+        return latex(entry.text)
+    wrap = r"\underline{%s}" if entry.mark == "second" else "%s"
+    spread = rf" $\pm$ {entry.spread}" if entry.spread else ""
+    fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
+    return wrap % entry.text + spread + fewer
+
+
+def _is_number(entry: Entry, row: Row) -> bool:
+    marked = entry.mark == "second" or (entry.fewer and not row.fewer)
+    return entry.mean is not None and not marked
+
+
+def _column(entries: Sequence[Entry], rows: Sequence[Row]) -> str:
+    """S with as many digits as its widest number."""
+    shown = [e for e, row in zip(entries, rows, strict=True) if _is_number(e, row)]
+    if not shown:
+        return "r"
+    parts = [one.text.replace(",", "").partition(".") for one in shown]
+    whole, decimals = max(len(p[0]) for p in parts), max(len(p[2]) for p in parts)
+    spreads = [len(one.spread.replace(".", "").lstrip("0")) for one in shown if one.spread]
+    uncertainty = f"({max(1, *spreads)})" if spreads else ""
+    return f"S[table-format={whole}.{decimals}{uncertainty}]"
+
+
+def _dagger(seeds: int) -> str:
+    return rf"$^{{\dagger{seeds}}}$"

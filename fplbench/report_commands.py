@@ -1,0 +1,73 @@
+"""The commands that make something of records: tables, plots. No logic of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fplbench.errors import UserError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Results = Annotated[Path, typer.Argument(help="A folder with records, at any depth.")]
+
+
+def tables(
+    results: Results = Path("results"),
+    output: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/tables.")] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(help="One table of your own: its rows, e.g. method or method,mu."),
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Its columns, e.g. dataset or alpha.")] = "dataset",
+    metric: Annotated[str, typer.Option(help="Its numbers, e.g. local,novel.")] = "local",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE: only cells that have it; repeatable; needs --rows."),
+    ] = None,
+    siunitx: Annotated[bool, typer.Option("--siunitx", help="LaTeX with siunitx's columns.")] = (
+        False
+    ),
+) -> None:
+    """Write LaTeX, Markdown and CSV tables of all records, or one table with rows and columns
+    of your own choice."""
+    from fplbench import reporting
+
+    folder = output or results / "tables"
+    if rows is None:
+        if where:
+            raise UserError("--where narrows down a table of your own: name its --rows too.")
+        reporting.write_tables(results, folder, siunitx, out, err)
+        return
+    asked = [_names(rows), _names(columns), _names(metric)]
+    reporting.write_pivot(results, folder, asked, where or [], siunitx, out, err)
+
+
+def plots(
+    results: Results = Path("results"),
+    output: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/plots.")] = None,
+) -> None:
+    """Draw curves, trade-offs and clients of all records as PDF and PNG."""
+    from fplbench import reporting
+
+    reporting.write_plots(results, output or results / "plots", out, err)
+
+
+def report(
+    results: Results = Path("results"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Default: RESULTS/report.html.")
+    ] = None,
+) -> None:
+    """Write one HTML page of all records: leaderboards, plots, and every cell's settings."""
+    from fplbench import reporting
+
+    reporting.write_page(results, output or results / "report.html", out, err)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

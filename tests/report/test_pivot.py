@@ -1,0 +1,142 @@
+"""A table of one's own averages only what may be averaged."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from make_records import TITLES, make_record, write_done, write_stopped
+
+from fplbench.errors import UserError
+from fplbench.report.layout import Layout
+from fplbench.report.pivot import Pivot, parse_where, pivot
+from fplbench.report.tables import write_pivot, write_tables
+from fplbench.results import load_results
+from fplbench.store import Metric, Store
+
+
+@pytest.fixture
+def swept(tmp_path: Path) -> Path:
+    """Two methods over alpha on two data sets, three seeds; local is 10 alpha + seed, FedPGP's 5
+    more and the second data set's 20 more."""
+    store = Store(tmp_path / "store")
+    for alpha in (0.5, 10.0, 1.0):
+        for place, data in enumerate(("digits", "shapes")):
+            for method in ("promptfl", "fedpgp"):
+                for seed in range(3):
+                    value = 10 * alpha + seed + 5 * (method == "fedpgp") + 20 * place
+                    scenario = {"clients": 10, "alpha": alpha}
+                    metrics = {"local": Metric(mean=value)}
+                    cell = make_record(
+                        method, data, "personal", seed, scenario_settings=scenario, metrics=metrics
+                    )
+                    write_done(store, cell)
+    return store.root
+
+
+def table(
+    root: Path, rows: str, columns: str, metrics: str = "local", where: tuple[str, ...] = ()
+) -> Layout:
+    names = [tuple(text.split(",")) if text else () for text in (rows, columns, metrics)]
+    return pivot(load_results(root), TITLES, Pivot(*names, parse_where(where)))
+
+
+def texts(layout: Layout) -> dict[str, list[str]]:
+    return {row.label: [entry.text for entry in row.entries] for row in layout.rows}
+
+
+def test_a_swept_setting_becomes_columns_in_the_order_of_its_values(swept: Path) -> None:
+    layout = table(swept, "method", "alpha", where=("dataset=digits",))
+    assert [head for head, _ in layout.heads] == ["alpha 0.5", "alpha 1", "alpha 10"]
+    assert texts(layout) == {
+        "PromptFL": ["6.0", "11.0", "101.0"],
+        "FedPGP": ["11.0", "16.0", "106.0"],
+    }
+    assert {row.entries[0].spread for row in layout.rows} == {"1.0"}
+    assert "3 seeds" in layout.caption
+    assert "scenario personal" in layout.caption
+
+
+def test_data_sets_are_averaged_when_they_are_no_column(swept: Path) -> None:
+    layout = table(swept, "alpha", "method", where=("alpha=0.5",))
+    assert (layout.corner, texts(layout)) == ("alpha", {"0.5": ["16.0", "21.0"]})
+    assert "on digits and shapes, each counting once" in layout.caption
+
+
+def test_a_missing_data_set_leaves_no_average(swept: Path) -> None:
+    lost = load_results(swept)
+    lost = lost[(lost["method"] == "fedpgp") & (lost["dataset"] == "shapes")]
+    for path in lost["path"]:
+        shutil.rmtree(path)
+    layout = table(swept, "method", "alpha")
+    assert texts(layout)["FedPGP"] == ["part."] * 3
+    assert any(note.startswith("part.") for note in layout.notes)
+
+
+def test_what_may_not_be_mixed_is_refused_all_at_once(swept: Path) -> None:
+    store = Store(swept)
+    write_done(store, make_record("promptfl", "digits", "base2novel", 0))
+    training = {"rounds": 99}
+    write_done(store, make_record("promptfl", "digits", "personal", 0, training=training))
+    with pytest.raises(UserError) as caught:
+        table(swept, "method", "dataset")
+    for name in ("scenario (base2novel, personal)", "train.rounds (10, 99)", "scen.alpha (0.3, "):
+        assert name in str(caught.value)
+    with pytest.raises(UserError, match="method"):
+        table(swept, "dataset", "alpha", where=("scenario=personal", "rounds=10"))
+
+
+def test_variants_of_a_method_are_not_averaged(swept: Path) -> None:
+    changes = {"settings": {"n_ctx": 4}, "scenario_settings": {"clients": 10, "alpha": 1.0}}
+    write_done(Store(swept), make_record("fedpgp", "digits", "personal", 0, **changes))
+    with pytest.raises(UserError, match=r"set.n_ctx \(4, 16\)"):
+        table(swept, "method", "alpha")
+    assert "FedPGP, n_ctx 4" in texts(table(swept, "method,n_ctx", "alpha,dataset"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "metrics", "where", "said"),
+    [
+        ("colour", "local", (), "no colour"),
+        ("method", "novel", (), "no metric novel; they have local"),
+        ("method", "local", ("dataset=mars",), "there are digits, shapes"),
+        ("method", "local", ("dataset",), "write NAME=VALUE"),
+    ],
+)
+def test_a_name_that_means_nothing_is_one_sentence(
+    swept: Path, rows: str, metrics: str, where: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        table(swept, rows, "alpha", metrics, where)
+
+
+def test_a_stopped_cell_is_shown_and_told(swept: Path) -> None:
+    write_stopped(Store(swept), make_record("fedotp", "digits", "personal", 1))
+    layout = table(swept, "method", "alpha", where=("dataset=digits",))
+    assert texts(layout)["FedOTP"] == ["div.", "--", "--", "--"]
+    assert any("the loss is not finite" in note for note in layout.notes)
+
+
+@pytest.mark.skipif(
+    not shutil.which("kpsewhich") or bool(subprocess.call(["kpsewhich", "siunitx.sty"])),
+    reason="LaTeX with siunitx is not installed",
+)
+def test_siunitx_tables_compile(comparison: Path, swept: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_tables(load_results(comparison), out, TITLES, siunitx=True)
+    asked = Pivot(("method",), ("alpha",), ("local",), {"dataset": "digits"})
+    _, files = write_pivot(load_results(swept), out, TITLES, asked, siunitx=True)
+    pages = [path for path in files if path.name.endswith("-page.tex")]
+    for name in ("tables.tex", *(path.name for path in pages)):
+        done = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", name],
+            cwd=out,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert "Overfull" not in done.stdout
+    assert r"S[table-format=3.1(2)]" in (out / "method-by-alpha-local.tex").read_text()
