@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import random_clients as some
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
+from fplbench import clip as clips
+from fplbench import registry
 from fplbench.method import Batch, Method
 from fplbench.methods.fedotp import FedOTP
+from fplbench.task import PromptTask
 
 CLASSES, PROMPTS = 5, 2
 
@@ -117,3 +122,28 @@ def test_the_plan_is_a_constant_for_the_gradient() -> None:
     for name, leaf in leaves.items():
         assert leaf.grad is not None
         assert_close(grads[name], leaf.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_patches_kept_in_float16_hardly_move_a_logit(tmp_path: Path) -> None:
+    """docs/performance.md quotes the bounds: of 100 images, on the embedded backbone."""
+    clip = clips.load("tiny")
+    data = registry.datasets().get("digits")().load(None, tmp_path)
+    pixels = torch.stack([clip.preprocess(data.test.images[i]) for i in range(100)])
+    exact = clip.images(pixels, patches=True).patches
+    assert exact is not None
+    exact = F.normalize(exact, dim=-1)[None]
+    method = FedOTP(FedOTP.Config(n_ctx=16))
+    task = PromptTask(clip.text, data.classnames, data.templates, clip.logit_scale)
+    params = {
+        name: spec.value[None]
+        for name, spec in method.init(task, torch.Generator().manual_seed(0)).items()
+    }
+    text = method.encode(params, task)
+    whole = torch.ones(1, 100, dtype=torch.bool)
+    kept, rounded = (
+        method.logits(params, text, Batch(mask=whole, patches=x, training=False), task)
+        for x in (exact, exact.half().float())
+    )
+    assert float((rounded - kept).abs().max()) < 0.001
+    assert float(kept.max() - kept.min()) > 3
+    assert torch.equal(rounded.argmax(-1), kept.argmax(-1))
