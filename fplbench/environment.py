@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -82,6 +83,20 @@ def full_precision() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+def keep_freed_memory() -> bool:
+    """Let the host's allocator reuse large blocks; whether it could be told (glibc alone).
+
+    By default glibc gives each tensor of more than 32 MiB fresh pages of the system's and gives
+    them back at once, and the next step waits for the same pages to be cleared again.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
+    return bool(mallopt(mmap_threshold, 2**30)) and bool(mallopt(trim_threshold, 2**31 - 1))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.console import Console
 from fplbench import registry, reporting
 from fplbench.data.progress import on_console
 from fplbench.dataset import Dataset, chosen
-from fplbench.environment import choose_device, full_precision
+from fplbench.environment import choose_device, full_precision, keep_freed_memory
 from fplbench.errors import UserError
 from fplbench.grid.expand import expand
 from fplbench.grid.run import Tally, run_cells
@@ -52,6 +52,7 @@ def run(
     present_sets = present(request.datasets, datasets, root, err)
     request = request.model_copy(update={**everything, "datasets": present_sets})
     full_precision()
+    keep_freed_memory()
     inputs = frozenset[str]().union(
         *(methods.classes[name].inputs for name in request.methods if name in methods.classes)
     )

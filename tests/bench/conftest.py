@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from fplbench import clip as clips
+from fplbench import environment
 from fplbench.clip import Backbone
 
 BACKBONE = "ViT-B-16:random"
@@ -21,6 +22,7 @@ ROWS: list[bench_report.Row] = []
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fplbench")
     group.addoption("--bench-out", type=Path, help="folder for the bench's JSON and plots")
+    group.addoption("--bench-part", action="store_true", help="keep --bench-out's other rows")
     group.addoption("--bench-docs", type=Path, help="page whose tables are written anew")
 
 
@@ -29,6 +31,7 @@ def clip() -> Iterator[Backbone]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     threads = torch.get_num_threads()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    environment.keep_freed_memory()
     yield clips.load(BACKBONE, device)
     torch.set_num_threads(threads)
 
@@ -48,11 +51,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not ROWS:
         return
     terminalreporter.write_line(bench_report.tables(ROWS))
+    rows = ROWS
     out: Path | None = terminalreporter.config.getoption("--bench-out")
     if out is not None:
-        bench_report.write(ROWS, BACKBONE, out)
+        if terminalreporter.config.getoption("--bench-part"):
+            rows = bench_report.with_earlier(ROWS, out)
+        bench_report.write(rows, BACKBONE, out)
         terminalreporter.write_line(f"written: {out}")
     docs: Path | None = terminalreporter.config.getoption("--bench-docs")
     if docs is not None:
-        bench_report.write_docs(ROWS, docs)
+        bench_report.write_docs(rows, docs)
         terminalreporter.write_line(f"written: {docs}")

@@ -84,7 +84,12 @@ def test_classes(classes: int, clip: Backbone, row: Row) -> None:
 @pytest.mark.parametrize("n_ctx", [4, 8, 16, 32, 64])
 def test_context(n_ctx: int, clip: Backbone, row: Row) -> None:
     case = replace(PETS, n_ctx=n_ctx)
-    row("growth", of="context", size=n_ctx, **measure(federation_of(case, "coop", clip), ONE_STEP))
+    row(
+        "growth",
+        of="context tokens",
+        size=n_ctx,
+        **measure(federation_of(case, "coop", clip), ONE_STEP),
+    )
 
 
 def test_ten_thousand_clients(clip: Backbone, row: Row) -> None:
@@ -92,6 +97,6 @@ def test_ten_thousand_clients(clip: Backbone, row: Row) -> None:
     tenth = ONE_STEP.model_copy(update={"participation": 0.1})
     few = measure(federation_of(replace(PETS, clients=1000), "coop", clip), tenth)
     many = measure(federation_of(replace(PETS, clients=10_000), "coop", clip), tenth)
-    row("growth", of="clients, a tenth taking part", size=1000, **few)
-    row("growth", of="clients, a tenth taking part", size=10_000, **many)
+    row("growth", of="clients, a tenth in a round", size=1000, **few)
+    row("growth", of="clients, a tenth in a round", size=10_000, **many)
     assert many["peak_mib"] < 1.05 * few["peak_mib"]

@@ -87,6 +87,21 @@ def about(backbone: str) -> dict[str, object]:
     }
 
 
+def with_earlier(rows: list[Row], folder: Path) -> list[Row]:
+    """The rows of a part of the bench among those of an earlier run of the whole.
+
+    A row's two sides are always of one run; only rows that were measured again are replaced.
+    """
+    path = folder / f"bench-{_kind()}.json"
+    earlier: list[Row] = json.loads(path.read_text())["rows"] if path.exists() else []
+    new = {_name(row): row for row in rows}
+    return [new.pop(_name(row), row) for row in earlier] + list(new.values())
+
+
+def _name(row: Row) -> tuple[Value, ...]:
+    return tuple(row.get(key) for key in ("table", "case", "method", "part", "of", "size"))
+
+
 def write(rows: list[Row], backbone: str, folder: Path) -> None:
     """bench-DEVICE.json and growth-DEVICE.png, .pdf."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,18 +138,24 @@ def _kind() -> str:
 
 def _plot(rows: list[Row], path: Path) -> None:
     names = list(dict.fromkeys(str(row["of"]) for row in rows))
-    figure, axes = plt.subplots(2, len(names), figsize=(2.6 * len(names), 4.2), squeeze=False)
+    figure, axes = plt.subplots(
+        2, len(names), figsize=(2.6 * len(names), 4.4), squeeze=False, layout="constrained"
+    )
     for column, name in enumerate(names):
         chosen = [row for row in rows if row["of"] == name]
         sizes = [row["size"] for row in chosen]
         for line, (key, label) in enumerate((("seconds", "Seconds"), ("peak_mib", "Peak (MiB)"))):
-            ax = axes[line, column]
-            ax.loglog(sizes, [row[key] for row in chosen], marker="o", color="#0072B2")
+            ax, values = axes[line, column], [float(row[key] or 0) for row in chosen]
+            ax.loglog(sizes, values, marker="o", color="#0072B2")
+            ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            ax.set_xticks([], minor=True)
+            ax.set_ylim(min(values) / 2, max(2 * max(values), 20 * min(values)))
+            ax.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+            ax.yaxis.set_minor_formatter("")
             ax.set_xlabel(name)
             ax.set_ylabel(label if column == 0 else "")
-            ax.grid(alpha=0.3, which="both")
-    figure.suptitle("One round of CoOp, one step of 32 images a client", fontsize=10)
-    figure.tight_layout()
+            ax.grid(alpha=0.3)
+    figure.suptitle(TITLES["growth"], fontsize=10)
     for suffix in (".png", ".pdf"):
         figure.savefig(path.with_suffix(suffix), dpi=150)
     plt.close(figure)
