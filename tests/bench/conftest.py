@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def clip() -> Iterator[Backbone]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     threads = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(os.cpu_count() or 1)
     environment.keep_freed_memory()
     yield clips.load(BACKBONE, device)
     torch.set_num_threads(threads)

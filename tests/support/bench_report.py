@@ -78,11 +78,11 @@ def shown(key: str, value: Value) -> str:
 
 def about(backbone: str) -> dict[str, object]:
     """The machine and the versions behind the numbers."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    hardware = environment.hardware(torch.device(_kind()))
     return {
         "backbone": backbone,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": environment.hardware(device),
+        "hardware": hardware | {"threads": hardware["cores"]},  # what the bench sets
         "versions": environment.versions(),
     }
 
@@ -126,9 +126,10 @@ def write_docs(rows: list[Row], page: Path) -> None:
 def machine() -> str:
     """One line that names what was measured on."""
     found = environment.hardware(torch.device(_kind()))
-    parts = [str(found.get(key)) for key in ("gpu", "cpu", "threads") if found.get(key)]
+    gpu = f"{found['gpu']}, " if "gpu" in found else ""
     return (
-        f"Measured {datetime.now(UTC):%Y-%m-%d} with torch {torch.__version__}: {', '.join(parts)}."
+        f"Measured {datetime.now(UTC):%Y-%m-%d} with torch {torch.__version__} on "
+        f"{gpu}{found['cpu']}, {found['cores']} cores."
     )
 
 
