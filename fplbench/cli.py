@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fplbench import report_commands
+from fplbench import machine_commands, report_commands
 from fplbench.data.commands import app as data
 from fplbench.errors import UserError
 from fplbench.options import DataRoot, Plugins
@@ -26,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data, name="data")
+app.add_typer(machine_commands.cache, name="cache")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -169,6 +170,7 @@ def show(
 app.command()(report_commands.tables)
 app.command()(report_commands.plots)
 app.command()(report_commands.report)
+app.command()(machine_commands.doctor)
 
 
 def _request(
