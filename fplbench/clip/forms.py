@@ -61,15 +61,15 @@ def recognised(tensors: StateDict, path: Path) -> Weights:
     transformers' without the file that names their activation."""
     if any(name.startswith("vision_model.") for name in tensors):
         return Weights(_from_transformers(tensors, path), _activation_of_transformers(path))
+    # attn_mask is computed, and an attribute in archives.
+    ours = {name: value for name, value in tensors.items() if not _is_beside(name)}
     if any(mark in tensors for mark in OPENAI_MARKS):
-        # attn_mask is computed, and an attribute in some archives.
-        kept = {
-            name: value
-            for name, value in tensors.items()
-            if name not in OPENAI_MARKS and name.rpartition(".")[2] != "attn_mask"
-        }
-        return Weights(kept, True)
-    return Weights(tensors, _activation_of_open_clip(path))
+        return Weights(ours, True)
+    return Weights(ours, _activation_of_open_clip(path))
+
+
+def _is_beside(name: str) -> bool:
+    return name in OPENAI_MARKS or name.rpartition(".")[2] == "attn_mask"
 
 
 def _activation_of_open_clip(path: Path) -> bool | None:
