@@ -13,10 +13,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fplbench import report_commands
+from fplbench import machine_commands, report_commands
 from fplbench.data.commands import app as data
 from fplbench.errors import UserError
 from fplbench.options import DataRoot, Plugins
+from fplbench.spec import Request
 
 app = typer.Typer(
     help="Compare methods of federated prompt learning under one engine and one protocol.",
@@ -25,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data, name="data")
+app.add_typer(machine_commands.cache, name="cache")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -36,6 +38,7 @@ class Kind(StrEnum):
     datasets = "datasets"
     scenarios = "scenarios"
     backbones = "backbones"
+    presets = "presets"
 
 
 def main() -> None:
@@ -49,15 +52,22 @@ def main() -> None:
 
 @app.command()
 def run(
-    methods: Annotated[str, typer.Option(help="Names with commas between, or all.")],
-    datasets: Annotated[str, typer.Option(help="Names with commas between, or all.")],
+    methods: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
+    datasets: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Settings of a paper's table (list presets); other flags override it."),
+    ] = None,
     scenario: Annotated[
         str | None, typer.Option(help="One for all data sets; by default each one's own.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Numbers with commas between.")] = "0",
+    seeds: Annotated[
+        str | None, typer.Option(help="Numbers with commas between; by default 0.")
+    ] = None,
     backbone: Annotated[
-        str, typer.Option(help="tiny, ARCH:PRETRAINED or ARCH:path/to/checkpoint.")
-    ] = "tiny",
+        str | None,
+        typer.Option(help="tiny (the default), ARCH:PRETRAINED or ARCH:path/to/checkpoint."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
     output: Annotated[
         Path, typer.Option("--out", help="The folder that records are written to.")
@@ -105,9 +115,6 @@ def run(
     data_root: DataRoot = None,
 ) -> None:
     """Run every method on every data set with every seed; what is done already is skipped."""
-    from fplbench import session
-    from fplbench.spec import Request
-
     options = {
         "clients": clients,
         "clients_per_domain": clients_per_domain,
@@ -123,15 +130,18 @@ def run(
         "precision": precision,
         "evaluate_on": "validation" if validation else None,
     }
-    request = Request(
-        methods=_names(methods, "--methods"),
-        datasets=_names(datasets, "--datasets"),
-        scenario=scenario,
-        seeds=_seeds(seeds),
-        backbone=backbone,
-        options={name: value for name, value in options.items() if value is not None},
-        sets=_assignments(settings or []),
+    given = {
+        "methods": None if methods is None else _names(methods, "--methods"),
+        "datasets": None if datasets is None else _names(datasets, "--datasets"),
+        "scenario": scenario,
+        "seeds": None if seeds is None else _seeds(seeds),
+        "backbone": backbone,
+    }
+    request = _request(
+        preset, _without_none(given), _without_none(options), _assignments(settings or [])
     )
+    from fplbench import session  # torch: not before the mistakes above are said
+
     code = session.run(
         request, output, device, plugins or [], data_root, out, err, skip_broken=skip_broken
     )
@@ -160,6 +170,28 @@ def show(
 app.command()(report_commands.tables)
 app.command()(report_commands.plots)
 app.command()(report_commands.report)
+app.command()(machine_commands.doctor)
+
+
+def _request(
+    name: str | None, given: dict[str, Any], options: dict[str, Any], sets: dict[str, Any]
+) -> Request:
+    """What was asked for: flags alone, or a preset with flags beside it."""
+    from fplbench.preset import overridden, preset
+
+    if name is not None:
+        chosen = preset(name)
+        for line in chosen.explained():
+            err.print(line, markup=False, soft_wrap=True)
+        return overridden(chosen, given, options, sets)
+    for field in ("methods", "datasets"):
+        if field not in given:
+            raise UserError(f"Say what to run: --{field} NAMES, or a --preset that names them.")
+    return Request(**given, options=options, sets=sets)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _names(text: str, flag: str) -> tuple[str, ...]:

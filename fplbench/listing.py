@@ -25,6 +25,8 @@ def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> Renderable
     if kind == "datasets":
         datasets = registry.datasets(plugins)
         return Group(_datasets(datasets, root), *_broken(datasets))
+    if kind == "presets":
+        return _presets()
     return _scenarios() if kind == "scenarios" else _backbones()
 
 
@@ -69,6 +71,13 @@ def _scenarios() -> Table:
         defaults = ", ".join(f"{key} {value}" for key, value in settings.items())
         _row(table, name, kind.summary, defaults)
     return table
+
+
+def _presets() -> Group:
+    from fplbench.preset import presets
+
+    parts = [Text("\n".join(preset.explained()) + "\n") for preset in presets().values()]
+    return Group(*parts, Text("Run one with `fplbench run --preset NAME`; flags override it."))
 
 
 def _backbones() -> Group:

@@ -32,12 +32,21 @@ def tables(
     siunitx: Annotated[bool, typer.Option("--siunitx", help="LaTeX with siunitx's columns.")] = (
         False
     ),
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Papers' numbers beside ours, with what differs."),
+    ] = False,
 ) -> None:
     """Write LaTeX, Markdown and CSV tables of all records, or one table with rows and columns
-    of your own choice."""
+    of your own choice, or our numbers beside published ones."""
     from fplbench import reporting
 
     folder = output or results / "tables"
+    if published:
+        if rows is not None or where or siunitx:
+            raise UserError("--published is a table of its own: leave --rows, --where, --siunitx.")
+        reporting.write_published(results, folder, out, err)
+        return
     if rows is None:
         if where:
             raise UserError("--where narrows down a table of your own: name its --rows too.")

@@ -57,6 +57,19 @@ def write_pivot(
     _name(files, out)
 
 
+def write_published(results: Path, output: Path, out: Console, err: Console) -> None:
+    """Show our numbers beside published ones, write them and name the files."""
+    from fplbench.report import beside
+
+    table = read(results, err)
+    found = beside.compare(table, titles(table))
+    if not found.pairs:
+        raise UserError(beside.nothing(table))
+    for part in beside.screen(found):
+        out.print(part)
+    _name(beside.write(found, output), out)
+
+
 def write_plots(results: Path, output: Path, out: Console, err: Console) -> None:
     """Draw all plots and name the files."""
     from fplbench.report import plots  # matplotlib, which tables do without

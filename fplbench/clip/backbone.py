@@ -26,7 +26,9 @@ class Backbone:
 
     name: as given by the user; fingerprint: of the weights' content and the activation.
     preprocess: an image to [3, H, W], without randomness; image_size: (H, W).
-    logit_scale: scalar, already exponentiated; logit_bias: None but for SigLIP's kind.
+    logit_scale: scalar, already exponentiated; logit_bias: None but for SigLIP's kind. Logits
+    here leave the bias out: it is the same for all classes, so neither softmax nor argmax sees it.
+    notes: what a reader of the numbers should know of these weights.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Backbone:
     logit_scale: Tensor
     logit_bias: float | None
     text: TextTower
+    notes: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -76,6 +79,7 @@ def freeze(
     *,
     quick_gelu: bool,
     device: torch.device | str = "cpu",
+    notes: tuple[str, ...] = (),
 ) -> Backbone:
     """Make a backbone of an open_clip model, in float32, on that device.
 
@@ -98,6 +102,7 @@ def freeze(
         logit_scale=model.logit_scale.exp().squeeze(),
         logit_bias=None if bias is None else float(bias),
         text=text,
+        notes=notes,
     )
 
 

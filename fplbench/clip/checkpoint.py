@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
-import zipfile
 from pathlib import Path
 
 import torch
@@ -12,19 +12,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fplbench.clip import torchscript
+from fplbench.clip.forms import StateDict, Weights, recognised
 from fplbench.errors import UserError
 
-StateDict = dict[str, Tensor]
 
-# What OpenAI's archives hold beside the weights; no other code writes them.
-OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")
+def read_weights(path: Path) -> Weights:
+    """The weights under open_clip's names, and the activation where the file tells.
 
-
-def read_weights(path: Path) -> tuple[StateDict, bool]:
-    """The weights under their names in the file, and whether they are recognisably OpenAI's.
-
-    A safetensors file, or a state dict saved by torch.save, alone or under "state_dict".
-    UserError: there is no such file, or it holds something else.
+    A safetensors file; a state dict saved by torch.save, alone or under "state_dict"; a
+    TorchScript archive as OpenAI's. UserError: there is no such file, or it holds something else.
     """
     try:
         content = _read(path)
@@ -42,12 +39,9 @@ def read_weights(path: Path) -> tuple[StateDict, bool]:
         for name, value in content.items()
         if isinstance(value, Tensor)
     }
-    openai = any(mark in weights for mark in OPENAI_MARKS) or "openai" in path.name.lower()
-    for mark in OPENAI_MARKS:
-        weights.pop(mark, None)
     if not weights:
         raise _no_checkpoint(path, "it holds no tensors")
-    return weights, openai
+    return recognised(weights, path)
 
 
 def _read(path: Path) -> object:
@@ -58,12 +52,11 @@ def _read(path: Path) -> object:
             return load_file(path)
         except SafetensorError as error:
             raise _no_checkpoint(path, reason(error)) from error
-    if start[:2] == b"PK" and _is_torchscript(path):
-        raise UserError(
-            f"the checkpoint {path} is a TorchScript archive, a program that would have to be run "
-            "to be read: give the tag openai for OpenAI's weights, or save its state_dict() as "
-            "safetensors where you trust it, and give that file"
-        )
+    if start[:2] == b"PK" and torchscript.is_archive(path):
+        try:
+            return torchscript.tensors(path)
+        except pickle.UnpicklingError as error:
+            raise _no_checkpoint(path, f"a TorchScript archive, {reason(error)}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on pickle protocols; we say it ourselves
@@ -74,18 +67,10 @@ def _read(path: Path) -> object:
         ) from error
 
 
-def _is_torchscript(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
-
-
 def _no_checkpoint(path: Path, why: str) -> UserError:
     return UserError(
-        f"{path} is no checkpoint that can be loaded safely ({why}): give a safetensors file or a "
-        "plain state dict saved by torch.save"
+        f"{path} is no checkpoint that can be loaded safely ({why}): give a safetensors file, a "
+        "plain state dict saved by torch.save or OpenAI's own archive"
     )
 
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import logging
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import open_clip
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
+from fplbench.clip import hub
 from fplbench.clip.backbone import Backbone, freeze
 from fplbench.clip.checkpoint import put_weights, read_weights, reason
+from fplbench.clip.prompts import Tokenizer
 from fplbench.errors import UserError
 
 Model: TypeAlias = CLIP | CustomTextCLIP
+
+
+class Loaded(NamedTuple):
+    """A model, whether its activation is QuickGELU, and what a record should say of it."""
+
+    model: Model
+    quick_gelu: bool
+    notes: tuple[str, ...] = ()
+
 
 FORMS = "tiny, ARCH:TAG (ViT-B-16:openai), ARCH:path/to/checkpoint or ARCH:random"
 RANDOM_SEED = 0
@@ -30,14 +42,13 @@ def load(name: str, device: torch.device | str = "cpu") -> Backbone:
     """The frozen backbone of that name, in float32.
 
     tiny: the embedded one. ARCH:TAG: open_clip's pretrained weights, downloaded once. ARCH:PATH:
-    a checkpoint under OpenAI's or open_clip's names. ARCH:random: seeded random weights, to
-    measure speed. UserError: the weights cannot be had.
+    a checkpoint in OpenAI's, open_clip's or transformers' form. ARCH:random: seeded random
+    weights, to measure speed. UserError: the weights cannot be had.
     """
     if name == "tiny":
         from fplbench.clip import tiny
 
-        model, tokenizer, preprocess = tiny.load()
-        return freeze(name, name, model, tokenizer, preprocess, quick_gelu=False, device=device)
+        return freeze(name, name, *tiny.load(), quick_gelu=False, device=device)
     arch, colon, weights = name.partition(":")
     if arch not in open_clip.list_models():
         raise UserError(
@@ -50,19 +61,21 @@ def load(name: str, device: torch.device | str = "cpu") -> Backbone:
             f"the backbone {name!r} lacks its weights: add a tag ({_some(tags)}), a checkpoint's "
             f"path or random, as in {arch}:{(tags or ['random'])[0]}"
         )
-    if weights == "random":
-        model, quick_gelu = _random(arch), False
-    elif weights in tags:
-        model, quick_gelu = _pretrained(arch, weights)
-    elif Path(weights).is_file() or _looks_like_path(weights):
-        model, quick_gelu = _from_file(arch, Path(weights).expanduser())
-    else:
+    known = weights in ("random", *tags) or Path(weights).is_file() or _looks_like_path(weights)
+    if not known:
         raise UserError(
             f"open_clip has no weights {weights!r} for {arch} and there is no such file"
             f"{_nearest(weights, tags)}: give a tag ({_some(tags)}), a checkpoint's path "
             "or random"
         )
-    return _finish(name, arch, model, quick_gelu, device)
+    tokenizer = _tokenizer(arch)
+    if weights == "random":
+        loaded = _random(arch)
+    elif weights in tags:
+        loaded = _pretrained(arch, weights)
+    else:
+        loaded = _from_file(arch, Path(weights).expanduser())
+    return _finish(name, arch, loaded, tokenizer, device)
 
 
 def training_defaults(name: str) -> dict[str, float]:
@@ -75,10 +88,9 @@ def training_defaults(name: str) -> dict[str, float]:
 
 
 def _finish(
-    name: str, arch: str, model: Model, quick_gelu: bool, device: torch.device | str
+    name: str, arch: str, loaded: Loaded, tokenizer: Tokenizer, device: torch.device | str
 ) -> Backbone:
-    with _sentence(f"the tokenizer of {arch} could not be had"):
-        tokenizer = open_clip.get_tokenizer(arch)
+    model = loaded.model
     preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
     config = open_clip.get_model_config(arch) or {}
     return freeze(
@@ -87,34 +99,73 @@ def _finish(
         model,
         tokenizer,
         preprocess,
-        quick_gelu=quick_gelu or bool(config.get("quick_gelu", False)),
+        quick_gelu=loaded.quick_gelu or bool(config.get("quick_gelu", False)),
         device=device,
+        notes=loaded.notes,
     )
 
 
-def _random(arch: str) -> Model:
+def _tokenizer(arch: str) -> Tokenizer:
+    """UserError: it needs a package or a file that is not here; said before any download."""
+    text = (open_clip.get_model_config(arch) or {}).get("text_cfg", {})
+    source = text.get("hf_tokenizer_name")
+    if source and not importlib.util.find_spec("transformers"):
+        raise UserError(
+            f"the tokenizer of {arch} is one of the package transformers, which is not installed: "
+            "pip install transformers, or choose a backbone with CLIP's own tokenizer"
+        )
+    with _sentence(f"the tokenizer of {arch} could not be had"):
+        if source and hub.unreachable() is not None:
+            with hub.offline():
+                found: Tokenizer = open_clip.get_tokenizer(arch)
+        else:
+            found = open_clip.get_tokenizer(arch)
+        return found
+
+
+def _random(arch: str) -> Loaded:
     with torch.random.fork_rng(devices=[]), _sentence(f"{arch} could not be built"):
         torch.manual_seed(RANDOM_SEED)
-        return _create(arch, None, quick_gelu=False)
+        return Loaded(_create(arch, None, quick_gelu=False), False)
 
 
-def _pretrained(arch: str, tag: str) -> tuple[Model, bool]:
-    """open_clip's weights and whether they were trained with QuickGELU, as OpenAI's were."""
+def _pretrained(arch: str, tag: str) -> Loaded:
+    """open_clip's weights, from its cache or downloaded; QuickGELU if they were trained with it,
+    as OpenAI's were."""
     about = open_clip.get_pretrained_cfg(arch, tag) or {}
     quick_gelu = tag == "openai" or bool(about.get("quick_gelu", False))
-    with _sentence(
-        f"the weights {arch}:{tag} could not be loaded or downloaded",
-        f"connect to the network once so that they are kept, or give a file as {arch}:PATH",
-    ):
-        return _create(arch, tag, quick_gelu), quick_gelu
+    what = f"the weights {arch}:{tag} could not be loaded or downloaded"
+    if hub.kept(arch, tag) is None:
+        why = hub.unreachable(arch, tag)
+        if why is not None:
+            raise UserError(f"{what} ({why}): {_without_network(arch, tag)}")
+        with _sentence(what, _without_network(arch, tag)):
+            hub.fetch(arch, tag)
+    with hub.offline(), _sentence(what, f"delete them from {hub.hub_cache()} and run again"):
+        return Loaded(_create(arch, tag, quick_gelu), quick_gelu)
 
 
-def _from_file(arch: str, path: Path) -> tuple[Model, bool]:
-    weights, quick_gelu = read_weights(path)
+def _without_network(arch: str, tag: str) -> str:
+    archive = hub.openais_own(arch, tag)
+    if archive is not None:
+        return f"but OpenAI's own file is here, so give {arch}:{archive}"
+    return f"connect to the network once so that they are kept, or give a file as {arch}:PATH"
+
+
+def _from_file(arch: str, path: Path) -> Loaded:
+    weights = read_weights(path)
+    named = bool((open_clip.get_model_config(arch) or {}).get("quick_gelu", False))
+    if named and weights.quick_gelu is False:
+        raise UserError(
+            f"the weights in {path} were trained with GELU, as the file beside them says, and "
+            f"{arch} has QuickGELU: name {arch.removesuffix('-quickgelu')}"
+        )
+    quick_gelu = named if weights.quick_gelu is None else weights.quick_gelu
     with _sentence(f"{arch} could not be built"):
         model = _create(arch, None, quick_gelu)
-    put_weights(model, weights, path, arch)
-    return model, quick_gelu
+    put_weights(model, weights.tensors, path, arch)
+    note = f"nothing beside {path} tells its activation; {arch} was taken to mean GELU"
+    return Loaded(model, quick_gelu, () if weights.quick_gelu is not None or named else (note,))
 
 
 def _create(arch: str, tag: str | None, quick_gelu: bool) -> Model:

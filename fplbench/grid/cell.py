@@ -175,7 +175,7 @@ def _outcome(
         versions=environment.versions(),
         hardware=environment.hardware(bench.device) | _about_chunk(run.chunk),
         traffic=run.traffic,
-        notes=list(bench.data(cell.dataset).notes),
+        notes=[*bench.data(cell.dataset).notes, *bench.backbone(cell.backbone).notes],
         times=run.times | {"total": (finished - run.started).total_seconds()},
         peak_bytes=environment.peak_bytes(bench.device),
         error=failure,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from golden_backbone import golden_backbone
 from open_clip.modified_resnet import ModifiedResNet
+from plain_patches import resnet_patches, vit_patches
 from safetensors.torch import load_file
 from small_clip import far, small_clip
 from torch import Tensor
@@ -31,14 +32,8 @@ def test_vit_patches_go_through_the_last_norm_and_projection(pool: str, late: bo
     assert torch.equal(found.pooled, model.encode_image(x))
     assert image_features(visual, x, patches=False).patches is None
 
-    tokens = visual.conv1(x).flatten(2).transpose(1, 2)  # [B, 4, width]
-    tokens = torch.cat([visual.class_embedding.expand(3, 1, -1), tokens], dim=1)
-    tokens = visual.ln_pre(tokens + visual.positional_embedding)
-    for block in visual.transformer.resblocks:
-        tokens = block(tokens)
-    wanted = visual.ln_post(tokens[:, 1:]) @ visual.proj
     assert found.patches is not None
-    assert far(found.patches, wanted) < 1e-5
+    assert far(found.patches, vit_patches(visual, x)) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["fedotp_cot", "fedotp_sinkhorn", "promptfl_a"])
@@ -68,18 +63,8 @@ def test_resnet_patches_are_the_attention_pool_with_every_position_as_query() ->
     found = image_features(visual, x, patches=True)
     assert far(found.pooled, visual(x)) < 1e-5
 
-    maps = visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(x)))))
-    pool, tokens = visual.attnpool, maps.flatten(2).transpose(1, 2)  # [B, 4, width]
-    tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1) + pool.positional_embedding
-
-    def heads(projected: Tensor) -> Tensor:
-        return projected.unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)  # [B, H, 5, d/H]
-
-    q, k, v = (heads(p(tokens)) for p in (pool.q_proj, pool.k_proj, pool.v_proj))
-    weights = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)
-    wanted = pool.c_proj((weights @ v).transpose(1, 2).flatten(2))
     assert found.patches is not None
-    assert far(found.patches, wanted[:, 1:]) < 1e-5
+    assert far(found.patches, resnet_patches(visual, x)) < 1e-5
 
 
 def test_a_tower_without_patches_in_the_joint_space_is_refused_by_name() -> None:

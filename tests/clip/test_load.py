@@ -215,17 +215,6 @@ def test_nothing_in_a_checkpoint_is_run(way: str, tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning"
-)
-def test_a_torchscript_archive_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    path = tmp_path / "ViT-B-16.pt"
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
-    sentence = refusal(f"{ARCH}:{path}")
-    assert "TorchScript archive" in sentence
-    assert "tag openai" in sentence
-
-
 def test_the_embedded_backbone_loads() -> None:
     backbone = load("tiny")
     assert backbone.has_patches

@@ -7,19 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from fplbench.cli import main
-
-
-def call(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int | str | None, str, str]:
-    """Exit code, stdout and stderr."""
-    monkeypatch.setattr(sys, "argv", ["fplbench", *arguments])
-    monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return (ended.value.code, *capsys.readouterr())
+from command_line import call
 
 
 def test_report_writes_one_file_and_names_it(
