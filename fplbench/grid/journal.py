@@ -11,6 +11,8 @@ import importlib.util
 import math
 import shutil
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,7 @@ class Journal:
         self._lines: list[str] = []
         self._scalars = _scalars(root / "tensorboard" / cell_id) if tensorboard else None
 
-    def patient(self) -> Any:
+    def patient(self) -> AbstractContextManager[None]:
         """A stop waits for the end of the round while this lasts."""
         return self._stop.patient()
 
@@ -93,7 +95,7 @@ class Journal:
         except OSError:  # a full disk: the record, if it can be written, has the lines
             return
 
-    def between_rounds(self, state: Any, last: bool) -> None:
+    def between_rounds(self, state: Callable[[], State], last: bool) -> None:
         """Save when it is time to, or when a stop is asked for, which then takes place.
 
         state: called for the State. ClaimLost if the cell is another runner's by now.

@@ -16,6 +16,7 @@ from fplbench.grid.work import POLL, Job, Runner, Setup, Tools, Watcher, keep, s
 from fplbench.store import Store
 
 GRACE = 10.0
+"""Seconds that tasks have to leave."""
 
 
 def on_ray(
@@ -48,7 +49,7 @@ def on_ray(
 
 def require_ray() -> Any:
     """The module; UserError where the extra is not installed."""
-    # Else Ray takes the GPUs away from tasks that asked for none, and says so at length.
+    # Else Ray hides the GPUs from tasks that ask for none, and says so at length.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

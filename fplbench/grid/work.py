@@ -6,6 +6,7 @@ nowhere else.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
 from fplbench.registry import Found
 from fplbench.spec import Cell
-from fplbench.store import Store
+from fplbench.store import WORK, Store
 
 POLL = 2.0
 """Seconds between two looks at cells that run elsewhere."""
@@ -134,10 +135,12 @@ class Runner:
             waiting = []
             for job in left:
                 self.stop.leave_if_asked()
-                if settled(self.store, self.setup, job.id) or self.attempt(job):
-                    self.watcher.ended(self.number, job)
-                else:
+                if settled(self.store, self.setup, job.id):
+                    self._tidy(job)
+                elif not self.attempt(job):
                     waiting.append(job)
+                    continue
+                self.watcher.ended(self.number, job)
             left = waiting
             if left:
                 time.sleep(POLL)
@@ -152,6 +155,16 @@ class Runner:
                 return True
             return self._compute(job, held)
         finally:
+            held.give_back()
+
+    def _tidy(self, job: Job) -> None:
+        """Remove what a runner left that was killed between the record and the end of its work."""
+        places = (self.setup.store / FOLDER / job.id, self.setup.store / WORK / job.id)
+        if not any(place.exists() for place in places):
+            return
+        held = take(self.claims, job.id)
+        if held is not None:
+            shutil.rmtree(places[1], ignore_errors=True)
             held.give_back()
 
     def _compute(self, job: Job, held: Held) -> bool:
