@@ -23,6 +23,14 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
 
 
+CLAIM_AND_DIE = """
+import sys
+from pathlib import Path
+from fplbench.grid.claims import Claims
+Claims(Path(sys.argv[1])).take(sys.argv[2])
+"""
+
+
 def planned(record: Record) -> Planned:
     return Planned(
         record.id,
@@ -53,8 +61,8 @@ def test_status_tells_every_state(store: Store) -> None:
     work = store.root / WORK / cells[3].id
     work.mkdir(parents=True)
     (work / LOG).write_text("12:00  round 1/10  loss 2\n12:01  round 2/10  loss 1\n")
-    code = f"from fplbench.grid.claims import Claims; from pathlib import Path; Claims(Path({str(store.root)!r})).take({cells[4].id!r})"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    arguments = [str(store.root), cells[4].id]
+    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, *arguments], check=True)
 
     text, ended = said(status.show, store.root, None)
     held.give_back()
