@@ -154,6 +154,7 @@ def test_two_processes_killed_and_stopped_give_the_same_bits(
     assert not list((tmp_path / ".claims").glob("*/first"))
 
 
+@pytest.mark.slow
 def test_two_runs_share_a_store(tmp_path: Path, cache: Path, quiet: Path) -> None:
     """Started twice by mistake or on purpose: each cell is computed once."""
     processes = [start(tmp_path, cache) for _ in range(2)]
@@ -244,6 +245,7 @@ def test_a_failing_cell_stops_no_other_and_is_tried_again_when_asked(
     assert path.with_name("log.txt").read_text().count("round 1/3") == 1, "tried once, not twice"
 
 
+@pytest.mark.slow
 def test_a_cell_that_kills_its_process_is_recorded_as_failed(tmp_path: Path, cache: Path) -> None:
     more = plugin(tmp_path / "plugins", "import os; os.kill(os.getpid(), 9)")
     out = tmp_path / "out"
