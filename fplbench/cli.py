@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fplbench import machine_commands, report_commands
+from fplbench import grid_commands, machine_commands, report_commands
 from fplbench.data.commands import app as data
 from fplbench.errors import UserError
 from fplbench.options import DataRoot, Plugins
@@ -41,6 +41,13 @@ class Kind(StrEnum):
     presets = "presets"
 
 
+class Executor(StrEnum):
+    """Where cells are computed."""
+
+    local = "local"
+    ray = "ray"
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
     try:
@@ -52,6 +59,10 @@ def main() -> None:
 
 @app.command()
 def run(
+    grid: Annotated[
+        Path | None,
+        typer.Argument(help="A grid in YAML; options given beside it take its values' place."),
+    ] = None,
     methods: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
     datasets: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
     preset: Annotated[
@@ -59,16 +70,18 @@ def run(
         typer.Option(help="Settings of a paper's table (list presets); other flags override it."),
     ] = None,
     scenario: Annotated[
-        str | None, typer.Option(help="One for all data sets; by default each one's own.")
+        str | None,
+        typer.Option(help="Names with commas between; by default each data set's own."),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Numbers with commas between; by default 0.")
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="tiny (the default), ARCH:PRETRAINED or ARCH:path/to/checkpoint."),
+        typer.Option(
+            help="tiny, ARCH:PRETRAINED or ARCH:path/to/checkpoint; several with commas between."
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
     output: Annotated[
         Path, typer.Option("--out", help="The folder that records are written to.")
     ] = Path("results/runs"),
@@ -76,27 +89,30 @@ def run(
         list[str] | None,
         typer.Option(
             "--set",
-            help="KEY=VALUE for all methods that have it, METHOD.KEY=VALUE for one; repeatable.",
+            help="KEY=VALUE for all methods that have it, METHOD.KEY=VALUE for one; a list "
+            "[1,2] is swept; repeatable.",
         ),
     ] = None,
-    clients: Annotated[int | None, typer.Option(help="Number of clients.")] = None,
-    clients_per_domain: Annotated[int | None, typer.Option(help="In domain scenarios.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Of the Dirichlet split.")] = None,
-    shots: Annotated[int | None, typer.Option(help="Training images of each class.")] = None,
+    clients: Annotated[
+        str | None, typer.Option(help="Number of clients. (This and all below: 5,10 is swept.)")
+    ] = None,
+    clients_per_domain: Annotated[str | None, typer.Option(help="In domain scenarios.")] = None,
+    alpha: Annotated[str | None, typer.Option(help="Of the Dirichlet split.")] = None,
+    shots: Annotated[str | None, typer.Option(help="Training images of each class.")] = None,
     hold_out: Annotated[
         str | None, typer.Option(help="A domain kept from training, or each.")
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Communication rounds.")] = None,
+    rounds: Annotated[str | None, typer.Option(help="Communication rounds.")] = None,
     local_epochs: Annotated[
-        int | None, typer.Option(help="Epochs a client trains a round.")
+        str | None, typer.Option(help="Epochs a client trains a round.")
     ] = None,
     participation: Annotated[
-        float | None, typer.Option(help="Share of the clients sampled each round.")
+        str | None, typer.Option(help="Share of the clients sampled each round.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images of a local step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    batch_size: Annotated[str | None, typer.Option(help="Images of a local step.")] = None,
+    lr: Annotated[str | None, typer.Option(help="Learning rate.")] = None,
     views: Annotated[
-        int | None, typer.Option(help="Views of a training image, cropped and flipped.")
+        str | None, typer.Option(help="Views of a training image, cropped and flipped.")
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="Of matrix products: fp32, tf32 or bf16.")
@@ -111,11 +127,39 @@ def run(
         bool,
         typer.Option("--skip-broken", help="Leave out images that cannot be read; recorded."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show the cells, what is done, and time and disk needed."),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed or diverged.")
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda:0, several with commas between, or all GPUs.")
+    ] = "auto",
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Processes at a time; by default one on each device.", min=1),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Of each process; by default the cores are shared out.", min=1),
+    ] = None,
+    executor: Annotated[Executor, typer.Option(help="This machine, or Ray.")] = Executor.local,
+    gpus_per_cell: Annotated[
+        float | None, typer.Option(help="For Ray: the part of a GPU that a cell takes.", min=0)
+    ] = None,
+    checkpoint: Annotated[
+        float, typer.Option(help="Seconds between checkpoints of a cell; 0: every round.", min=0)
+    ] = 30.0,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write scalars to OUT/tensorboard.")
+    ] = False,
     plugins: Plugins = None,
     data_root: DataRoot = None,
 ) -> None:
     """Run every method on every data set with every seed; what is done already is skipped."""
-    options = {
+    flags = {
         "clients": clients,
         "clients_per_domain": clients_per_domain,
         "alpha": alpha,
@@ -130,22 +174,35 @@ def run(
         "precision": precision,
         "evaluate_on": "validation" if validation else None,
     }
-    given = {
-        "methods": None if methods is None else _names(methods, "--methods"),
-        "datasets": None if datasets is None else _names(datasets, "--datasets"),
-        "scenario": scenario,
-        "seeds": None if seeds is None else _seeds(seeds),
-        "backbone": backbone,
+    axes = {
+        "methods": _names(methods, "--methods"),
+        "datasets": _names(datasets, "--datasets"),
+        "scenarios": _names(scenario, "--scenario"),
+        "backbones": _names(backbone, "--backbone"),
+        "seeds": _seeds(seeds),
     }
     request = _request(
-        preset, _without_none(given), _without_none(options), _assignments(settings or [])
+        preset,
+        grid,
+        {name: values for name, values in axes.items() if values is not None},
+        {name: _swept(text) for name, text in flags.items() if text is not None},
+        _assignments(settings or []),
     )
     from fplbench import session  # torch: not before the mistakes above are said
 
-    code = session.run(
-        request, output, device, plugins or [], data_root, out, err, skip_broken=skip_broken
+    how = session.How(
+        device=device,
+        jobs=jobs,
+        threads=threads,
+        executor=executor.value,
+        gpus_per_cell=gpus_per_cell,
+        retry_failed=retry_failed,
+        tensorboard=tensorboard,
+        checkpoint=checkpoint,
+        skip_broken=skip_broken,
+        dry_run=dry_run,
     )
-    raise typer.Exit(code)
+    raise typer.Exit(session.run(request, output, how, plugins or [], data_root, out, err))
 
 
 @app.command(name="list")
@@ -167,6 +224,8 @@ def show(
         out.print(part)
 
 
+app.command()(grid_commands.status)
+app.command()(grid_commands.check)
 app.command()(report_commands.tables)
 app.command()(report_commands.plots)
 app.command()(report_commands.report)
@@ -174,50 +233,64 @@ app.command()(machine_commands.doctor)
 
 
 def _request(
-    name: str | None, given: dict[str, Any], options: dict[str, Any], sets: dict[str, Any]
+    name: str | None,
+    grid: Path | None,
+    axes: dict[str, Any],
+    options: dict[str, Any],
+    sets: dict[str, Any],
 ) -> Request:
-    """What was asked for: flags alone, or a preset with flags beside it."""
+    """What was asked for: flags alone, or a preset or a grid file with flags beside it."""
+    from fplbench.grid import gridfile
     from fplbench.preset import overridden, preset
 
-    if name is not None:
-        chosen = preset(name)
-        for line in chosen.explained():
-            err.print(line, markup=False, soft_wrap=True)
-        return overridden(chosen, given, options, sets)
-    for field in ("methods", "datasets"):
-        if field not in given:
-            raise UserError(f"Say what to run: --{field} NAMES, or a --preset that names them.")
-    return Request(**given, options=options, sets=sets)
+    if name is None:
+        return gridfile.request({} if grid is None else gridfile.read(grid), axes, options, sets)
+    if grid is not None:
+        raise UserError(f"--preset {name} and {grid} each say what to run: leave one out.")
+    chosen = preset(name)
+    for line in chosen.explained():
+        err.print(line, markup=False, soft_wrap=True)
+    return overridden(chosen, axes, options, sets)
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _names(text: str, flag: str) -> tuple[str, ...]:
+def _names(text: str | None, flag: str) -> tuple[str, ...] | None:
+    if text is None:
+        return None
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not names:
         raise UserError(f"{flag} is empty: give names with commas between, or all.")
     return names
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def _seeds(text: str | None) -> tuple[int, ...] | None:
     parts = _names(text, "--seeds")
+    if parts is None:
+        return None
     if not all(part.isdecimal() for part in parts):
         raise UserError(f"--seeds {text}: seeds are whole numbers from 0, e.g. --seeds 0,1,2.")
     return tuple(map(int, parts))
 
 
-def _assignments(texts: list[str]) -> dict[str, Any]:
+def _swept(text: str) -> Any:
+    """The value of a flag, or a list of them."""
+    values = [_value(part.strip()) for part in text.split(",")]
+    return values[0] if len(values) == 1 else values
+
+
+def _value(text: str) -> Any:
     import json
 
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _assignments(texts: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UserError(f"--set {text}: write KEY=VALUE or METHOD.KEY=VALUE.")
-        try:
-            found[key.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            found[key.strip()] = value
+        found[key.strip()] = _value(value)
     return found

@@ -41,6 +41,7 @@ COMMANDS = (
     "fplbench run --methods fedotp --datasets shapes_domains --hold-out each",
     "fplbench run --methods promptfl,fedpgp --datasets shapes --set fedpgp.mu=1 --set n_ctx=4",
     "fplbench run --methods coop --datasets shapes --backbone ViT-B-16:openai",
+    "fplbench run --methods fedpgp --datasets shapes --precision bf16 --views 8",
 )
 
 

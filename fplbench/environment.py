@@ -109,6 +109,25 @@ def matrix_products(precision: str) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = False
 
 
+def use_threads(count: int | None) -> None:
+    """The number of torch's threads in this process; None leaves it."""
+    if count is not None:
+        torch.set_num_threads(count)
+
+
+def threads() -> int:
+    """The number of torch's threads in this process: OMP_NUM_THREADS, or the cores."""
+    return torch.get_num_threads()
+
+
+def choose_devices(names: str) -> list[str]:
+    """The devices of names with commas between; `all` is every GPU. UserError as choose_device."""
+    if names == "all":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return [f"cuda:{index}" for index in range(count)] or ["cpu"]
+    return [str(choose_device(name.strip())) for name in names.split(",")]
+
+
 def choose_device(name: str) -> torch.device:
     """`auto` is the first GPU where there is one; UserError for a device that is not there."""
     if name == "auto":
@@ -116,7 +135,7 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"{name!r} is no device: use --device auto, cpu or cuda:0.") from error
+        raise UserError(f"{name!r} is no device: use --device auto, cpu, cuda:0 or all.") from error
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:

@@ -84,11 +84,11 @@ def overridden(chosen: Preset, given: dict[str, Any], options: Json, sets: Json)
     fields = {
         "methods": run.methods,
         "datasets": run.datasets,
-        "scenario": run.scenario,
-        "backbone": run.backbone,
+        "scenarios": (run.scenario,),
+        "backbones": (run.backbone,),
         "seeds": run.seeds,
     } | given
-    same = fields["scenario"] == run.scenario
+    same = fields["scenarios"] == (run.scenario,)
     kept = {k: v for k, v in run.options.items() if same or k in Training.model_fields}
     every = fields["methods"] == ("all",)
     own = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 from typing import Self
 
@@ -10,42 +11,45 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
-from fplbench.spec import Cell
-from fplbench.store import Record
+from fplbench.grid.work import Job
+
+SHOWN = ("loss", "local", "novel", "domains", "global")
 
 
 class Screen:
-    """Two bars: the cells of the run and the rounds of the cell; shown on a terminal only.
+    """A bar for the cells of the run and one for the rounds of each running cell; shown on a
+    terminal only.
 
-    The first bar counts in cells, with the rounds of the running one as a fraction, so that the
+    The first bar counts in cells, with the rounds of the running ones as fractions, so that the
     time left is known before the first cell is done.
     """
 
     def __init__(self, cells: int, console: Console) -> None:
-        columns = (
+        self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
-        )
-        self._cells = Progress(
-            *columns,
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[numbers]}"),
             console=console,
             disable=not console.is_terminal,
         )
-        self._position = 0
-        self._all = self._cells.add_task("cells", total=cells)
-        self._one = self._cells.add_task("", total=None, visible=False)
+        self._ended = 0
+        self._begun: dict[int, float] = {}
+        self._rows: dict[int, TaskID] = {}
+        self._numbers: dict[int, dict[str, float]] = {}
+        self._all = self._bars.add_task("cells", total=cells, numbers="")
 
     def __enter__(self) -> Self:
-        self._cells.start()
+        self._bars.start()
         return self
 
     def __exit__(
@@ -57,21 +61,34 @@ class Screen:
         self.stop()
 
     def stop(self) -> None:
-        self._cells.stop()
+        self._bars.stop()
 
-    def cell(self, cell: Cell, position: int) -> None:
-        """Cell number `position` is looked at."""
-        self._position = position
-        self._cells.update(self._all, completed=position)
-        self._cells.reset(
-            self._one, description=f"rounds: {cell.label()}", total=None, visible=True
+    def began(self, worker: int, job: Job) -> None:
+        """A worker has taken a cell."""
+        if worker not in self._rows:
+            self._rows[worker] = self._bars.add_task("", total=None, numbers="")
+        self._numbers[worker], self._begun[worker] = {}, 0.0
+        label = f"rounds: {job.cell.label()}"
+        self._bars.reset(self._rows[worker], description=label, total=None, numbers="")
+
+    def round(self, worker: int, done: int, rounds: int, row: dict[str, float]) -> None:
+        """The worker's cell has done this many rounds."""
+        # An accuracy is measured in some rounds only; the last one stays.
+        known = self._numbers.setdefault(worker, {})
+        known |= {name: row[name] for name in SHOWN if name in row and not math.isnan(row[name])}
+        numbers = "  ".join(
+            f"{name} {value:.3f}" if name == "loss" else f"{name} {value:.1f}%"
+            for name, value in known.items()
         )
+        self._bars.update(self._rows[worker], completed=done, total=rounds, numbers=numbers)
+        self._begun[worker] = done / rounds
+        self._count()
 
-    def round(self, done: int, rounds: int) -> None:
-        """The running cell has done this many rounds."""
-        self._cells.update(self._one, completed=done, total=rounds)
-        self._cells.update(self._all, completed=self._position + done / rounds)
+    def ended(self, worker: int, job: Job) -> None:
+        """The cell is done, or will not be, by whomever."""
+        self._ended += 1
+        self._begun.pop(worker, None)
+        self._count()
 
-    def ended(self, record: Record) -> None:
-        """A cell has its record."""
-        self._cells.update(self._all, completed=self._position + 1)
+    def _count(self) -> None:
+        self._bars.update(self._all, completed=self._ended + sum(self._begun.values()))

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from rich.console import Console
 
-from fplbench import registry, reporting
+from fplbench import environment, registry, reporting
 from fplbench.data.progress import on_console
 from fplbench.dataset import Dataset, chosen
-from fplbench.environment import choose_device, full_precision, keep_freed_memory
+from fplbench.environment import choose_device, choose_devices
 from fplbench.errors import UserError
+from fplbench.grid import report as grid_report
 from fplbench.grid.expand import expand
-from fplbench.grid.run import Tally, run_cells
+from fplbench.grid.journal import require_tensorboard
+from fplbench.grid.on_ray import on_ray, require_ray
+from fplbench.grid.plan import remember
+from fplbench.grid.processes import in_process, in_processes, shared_out
+from fplbench.grid.stop import EXIT, Stopped
+from fplbench.grid.work import Job, Setup, Tools, settled
 from fplbench.grid.workbench import Workbench
 from fplbench.registry import Broken, Found
 from fplbench.screen import Screen
@@ -24,6 +32,7 @@ from fplbench.store import Store
 
 ALL = ("all",)
 INTERRUPTED = 130
+STOPPED = ("failed", "diverged")
 
 
 def cache_folder() -> Path:
@@ -32,55 +41,149 @@ def cache_folder() -> Path:
     return Path(named) if named else Path(platformdirs.user_cache_dir("fplbench"))
 
 
+@dataclass(frozen=True)
+class How:
+    """How cells are computed, none of which changes their numbers (but the threads, in the last
+    bit).
+
+    device: auto, cpu, cuda:0, several with commas, or all. jobs: processes; None for one on each
+    device. checkpoint: seconds between two.
+    """
+
+    device: str = "auto"
+    jobs: int | None = None
+    threads: int | None = None
+    executor: Literal["local", "ray"] = "local"
+    gpus_per_cell: float | None = None
+    retry_failed: bool = False
+    tensorboard: bool = False
+    checkpoint: float = 30.0
+    skip_broken: bool = False
+    dry_run: bool = False
+
+
 def run(
     request: Request,
     output: Path,
-    device: str,
+    how: How,
     plugins: Sequence[Path],
     root: Path | None,
     out: Console,
     err: Console,
-    skip_broken: bool = False,
 ) -> int:
     """Run the cells that are not done, show the table; returns the exit code.
 
     `all` in the request stands for every method, and for every data set that is present.
     """
+    _check(how)
     methods, datasets = registry.methods(plugins), registry.datasets(plugins)
     warn_of_broken([*methods.broken, *datasets.broken], err)
     everything = {"methods": tuple(methods.classes)} if request.methods == ALL else {}
     present_sets = present(request.datasets, datasets, root, err)
     request = request.model_copy(update={**everything, "datasets": present_sets})
-    full_precision()
-    keep_freed_memory()
-    inputs = frozenset[str]().union(
-        *(methods.classes[name].inputs for name in request.methods if name in methods.classes)
+    environment.full_precision()
+    environment.keep_freed_memory()
+    devices = choose_devices(how.device)
+    setup = Setup(
+        store=output,
+        cache=cache_folder(),
+        device=devices[0],
+        plugins=tuple(plugins),
+        root=root,
+        inputs=frozenset[str]().union(
+            *(methods.classes[name].inputs for name in request.methods if name in methods.classes)
+        ),
+        skip_broken=how.skip_broken,
+        threads=how.threads,
+        checkpoint=how.checkpoint,
+        tensorboard=how.tensorboard,
     )
+    # Several processes compute on the devices; this one then only looks at data and weights.
+    jobs = how.jobs or len(devices)
+    alone = how.executor == "local" and jobs == 1
     bench = Workbench(
         datasets.classes,
         root,
-        cache_folder(),
-        choose_device(device),
-        inputs,
-        skip_broken,
+        setup.cache,
+        choose_device(devices[0] if alone else "cpu"),
+        setup.inputs,
+        how.skip_broken,
         on_console(err),
     )
-    cells = expand(request, methods, datasets, bench)
+    kind = "cuda" if how.gpus_per_cell else devices[0].partition(":")[0]
+    cells = expand(request, methods, datasets, bench, kind)
     for name in request.datasets:
         for note in bench.data(name).notes:
             err.print(f"{name}: {note}.", style="yellow", markup=False, soft_wrap=True)
+    work = [Job(cell, cell.id(bench.identity(cell, methods.get(cell.method)))) for cell in cells]
     store = Store(output)
-    with Screen(len(cells), err) as screen:
+    before = {job.id: store.status(job.id) for job in work}
+    if how.dry_run:
+        grid_report.dry_run(work, before, store, 1 if alone else jobs, how.retry_failed, out)
+        return 0
+    if how.retry_failed:
+        stopped = {id for id, status in before.items() if status in STOPPED}
+        setup = replace(setup, again={id: store.stamp(id) for id in stopped})
+    tools = Tools(methods, bench)
+    if not all(settled(store, setup, job.id) for job in work):
+        code = _compute(work, setup, tools, devices, how, out, err)
+        if code:
+            return code
+    after = {job.id: store.status(job.id) for job in work}
+    grid_report.ended(work, before, after, store, out, err)
+    reporting.show(output, [job.id for job in work], out, err)
+    return 1 if any(status != "done" for status in after.values()) else 0
+
+
+def _check(how: How) -> None:
+    """Refuse what cannot be before any data is read."""
+    if how.gpus_per_cell is not None and how.executor != "ray":
+        raise UserError("--gpus-per-cell is for --executor ray: add that, or use --jobs.")
+    if how.executor == "ray":
+        require_ray()
+    if how.tensorboard:
+        require_tensorboard()
+
+
+def _compute(
+    work: Sequence[Job],
+    setup: Setup,
+    tools: Tools,
+    devices: Sequence[str],
+    how: How,
+    out: Console,
+    err: Console,
+) -> int:
+    """Run the cells; 0, or the exit code of who stopped it."""
+    remember(setup.store, grid_report.planned(work))
+    with Screen(len(work), err) as screen:
         try:
-            tally = run_cells(cells, methods, bench, store, screen)
+            if how.executor == "ray":
+                asked, here = how.gpus_per_cell, devices[0].startswith("cuda")
+                part = float(here) if asked is None else asked
+                # Ray shows a task its own GPU alone, by the number 0.
+                device = "cuda:0" if part else "cpu"
+                there = replace(setup.absolute(), device=device, threads=setup.threads or 1)
+                on_ray(there, tools, work, screen, how.jobs, part)
+            elif (how.jobs or len(devices)) == 1:
+                environment.use_threads(setup.threads)
+                in_process(setup, tools, work, screen)
+            else:
+                jobs = how.jobs or len(devices)
+                threads = environment.threads()
+                in_processes(shared_out(setup, devices, jobs, threads), tools, work, screen)
         except KeyboardInterrupt:
             screen.stop()
             err.print("Stopped. Finished cells are kept; the same command goes on from there.")
             return INTERRUPTED
-    _say(tally, output, out, err)
-    ids = [record.id for record in tally.done + tally.unfinished] + tally.skipped
-    reporting.show(output, ids, out, err)
-    return 1 if tally.unfinished else 0
+        except Stopped:
+            screen.stop()
+            err.print(
+                "Stopped by SIGTERM. Finished cells and checkpoints are kept; the same command "
+                "goes on from there."
+            )
+            return EXIT
+    return 0
 
 
 def present(
@@ -108,22 +211,5 @@ def warn_of_broken(broken: Sequence[Broken], err: Console) -> None:
         err.print(
             f"The plug-in {each.name} ({each.origin}) is left out: {each.error}",
             style="yellow",
-            markup=False,
-        )
-
-
-def _say(tally: Tally, output: Path, out: Console, err: Console) -> None:
-    count = len(tally.done)
-    if not count and not tally.unfinished:
-        out.print(f"Nothing to do: all {len(tally.skipped)} cells are in {output} already.")
-    else:
-        before = f", {len(tally.skipped)} were done before" if tally.skipped else ""
-        out.print(f"{count} cells done{before}; records are in {output}.", markup=False)
-    for record in tally.unfinished:
-        message = record.error.message if record.error else ""
-        err.print(
-            f"{record.status}: {record.method} on {record.dataset}, seed {record.seed}: {message} "
-            f"(fplbench show {output / record.id})",
-            style="red",
             markup=False,
         )

@@ -8,6 +8,7 @@ into its id.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from typing import Any, Literal
@@ -97,19 +98,37 @@ class Cell(BaseModel):
 
 
 class Request(BaseModel):
-    """What a user asked for on the command line, before names and settings are resolved.
+    """What a user asked for, before names and settings are resolved.
 
+    scenarios: none stands for each data set's own.
     options: values of flags such as clients or rounds; each goes to the scenario or to the
     training, wherever a setting of that name is.
     sets: KEY -> value of `--set KEY=VALUE`; KEY is "method.setting" or a setting's bare name.
+    In both a list is swept: each of its values is run with each of the other lists'.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     methods: tuple[str, ...]
     datasets: tuple[str, ...]
-    scenario: str | None = None
+    scenarios: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
-    backbone: str = "tiny"
+    backbones: tuple[str, ...] = ("tiny",)
     options: Json = {}
     sets: Json = {}
+
+    def points(self) -> list[Request]:
+        """This request for each combination of the swept values."""
+        swept = [
+            [(group, key, value) for value in values]
+            for group in ("options", "sets")
+            for key, values in getattr(self, group).items()
+            if isinstance(values, list)
+        ]
+        found = []
+        for combination in itertools.product(*swept):
+            groups = {"options": dict(self.options), "sets": dict(self.sets)}
+            for group, key, value in combination:
+                groups[group][key] = value
+            found.append(self.model_copy(update=groups))
+        return found

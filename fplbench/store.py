@@ -3,8 +3,10 @@
 ROOT/ID/record.json          what was run, on what, and what came out
 ROOT/ID/history.csv          a row a round
 ROOT/ID/prompts.safetensors  what was trained, where anything was
+ROOT/ID/log.txt              a line a round, with the time
 ROOT/ID/SHA256SUMS           of the files above; `sha256sum -c SHA256SUMS` checks them
 ROOT/.partial/ID/            being written, or left behind by a killed run
+ROOT/.work/ID/               log and checkpoint of a cell that runs or was interrupted
 ROOT/.replaced/ID/           a failed or diverged cell while its successor takes its place
 """
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:  # reading records and making tables needs no torch
 
 SCHEMA = 1
 RECORD, HISTORY, PROMPTS, SUMS = "record.json", "history.csv", "prompts.safetensors", "SHA256SUMS"
+LOG = "log.txt"
+WORK = ".work"
 
 Status = Literal["done", "diverged", "failed"]
 
@@ -153,6 +157,13 @@ class Store:
             return "damaged"
         return record.status if record else "absent"
 
+    def stamp(self, cell_id: str) -> int:
+        """Changes when the cell's record is replaced; 0 without one."""
+        try:
+            return (self._folder(cell_id) / RECORD).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def scan(self) -> tuple[list[Record], list[Problem]]:
         """All records, and the folders that could not be read, by name."""
         found = [(path, read_or_explain(path)) for path in cell_folders(self.root)]
@@ -174,7 +185,9 @@ class Store:
         folder = self._folder(cell_id)
         return load(read_checked(folder, PROMPTS)) if (folder / PROMPTS).exists() else {}
 
-    def write(self, record: Record, history: pd.DataFrame, tensors: dict[str, Tensor]) -> Path:
+    def write(
+        self, record: Record, history: pd.DataFrame, tensors: dict[str, Tensor], log: str = ""
+    ) -> Path:
         """Put a cell's folder in its place, whole or not at all.
 
         A failed, diverged or damaged cell of the same id is replaced. A done one stays as it is:
@@ -185,6 +198,8 @@ class Store:
         files = {RECORD: record.to_json().encode(), HISTORY: _history_csv(history).encode()}
         if tensors:
             files[PROMPTS] = _tensor_bytes(tensors)
+        if log:
+            files[LOG] = log.encode()
         files[SUMS] = "".join(f"{_sha256(data)}  {name}\n" for name, data in files.items()).encode()
         try:
             self._write_aside(record.id, files)
@@ -222,7 +237,11 @@ class Store:
                 shutil.rmtree(replaced)
             replaced.parent.mkdir(exist_ok=True)
             os.rename(folder, replaced)
-        os.rename(self.root / ".partial" / cell_id, folder)
+        try:
+            os.rename(self.root / ".partial" / cell_id, folder)
+        except FileNotFoundError:
+            if not folder.exists():  # else another process saw the gap and did this rename
+                raise
         _sync_folder(self.root)
         shutil.rmtree(replaced, ignore_errors=True)
         return folder
@@ -232,7 +251,11 @@ class Store:
         if folder.exists() or not replaced.exists():
             return
         aside = self.root / ".partial" / cell_id
-        os.rename(aside if aside.exists() else replaced, folder)
+        try:
+            os.rename(aside if aside.exists() else replaced, folder)
+        except OSError:
+            if not folder.exists():  # else the writer was not killed and did this rename
+                raise
         shutil.rmtree(replaced, ignore_errors=True)
 
 

@@ -27,6 +27,7 @@ def machine(**changes: object) -> Machine:
 def test_every_command_of_the_readme_is_looked_at() -> None:
     lines = re.findall(r"^    ((?:make|fplbench run) .*)$", README.read_text(), re.MULTILINE)
     written = {re.sub(r"\s+#.*", "", line).strip() for line in lines}
+    written = {line for line in written if "grid.yaml" not in line}  # a file of the user's own
     presets_ = {line for line in written if "--preset" in line}
     assert written - presets_ == set(COMMANDS)
     assert len(written) >= 8

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -20,6 +21,8 @@ from fplbench.engine.evaluate import Accuracies, evaluate, not_applicable
 from fplbench.engine.federation import Federation, Images
 from fplbench.engine.rounds import RoundLog, run_round
 from fplbench.errors import Diverged, UserError
+from fplbench.grid.checkpoint import State
+from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.validation import on_validation
 from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
@@ -27,23 +30,33 @@ from fplbench.scenarios import SCENARIOS
 from fplbench.spec import Cell
 from fplbench.store import Failure, Metric, Record, Status, Traffic
 
-OnRound = Callable[[int, int], None]
+# Called with the rounds done, their number, and the last one's row of the history.
+OnRound = Callable[[int, int, dict[str, float]], None]
 
 
 @dataclass
 class Outcome:
-    """What a cell leaves behind: its record, a row a round, the tensors it ended with."""
+    """What a cell leaves behind: its record, a row a round, the tensors it ended with, its log."""
 
     record: Record
     history: pd.DataFrame
     tensors: dict[str, Tensor]
+    log: str = ""
 
 
 @dataclass
 class _Run:
-    """What is known of a cell so far; a record can be made of it at any time."""
+    """What is known of a cell so far; a record can be made of it at any time.
+
+    before: seconds spent before an interruption. elsewhere: where the rounds before it ran, if
+    not on what the rest did.
+    """
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.perf_counter)
+    before: float = 0.0
+    peak: int = 0
+    elsewhere: list[JsonValue] = field(default_factory=list)
     rows: list[dict[str, float]] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
@@ -52,17 +65,25 @@ class _Run:
     chunk: Chunk | None = None
 
 
-def run_cell(cell: Cell, bench: Workbench, method: Method, on_round: OnRound) -> Outcome:
+def run_cell(
+    cell: Cell,
+    bench: Workbench,
+    method: Method,
+    on_round: OnRound,
+    journal: Journal | None = None,
+) -> Outcome:
     """Run a cell to its end. A divergence or an error of ours is in the record, not raised.
 
-    on_round is called with the rounds done and their number. A UserError is raised: it concerns
-    the request, not this cell.
+    journal: where its log and checkpoints go, and where a checkpoint to go on from may be.
+    A UserError is raised: it concerns the request, not this cell. ClaimLost and Stopped leave
+    the cell to a later runner.
     """
     run = _Run()
     environment.reset_peak(bench.device)
+    failure = None
     try:
-        _run(cell, bench, method, run, on_round)
-    except UserError:
+        _run(cell, bench, method, run, on_round, journal)
+    except (UserError, ClaimLost):
         raise
     except Diverged as error:
         failure = Failure(
@@ -71,16 +92,29 @@ def run_cell(cell: Cell, bench: Workbench, method: Method, on_round: OnRound) ->
             round=error.round_index,
             client=error.client,
         )
-        return _outcome(cell, bench, method, run, failure)
     except Exception as error:
         failure = Failure(
             kind=type(error).__name__, message=str(error), traceback=traceback.format_exc()
         )
-        return _outcome(cell, bench, method, run, failure)
-    return _outcome(cell, bench, method, run, None)
+    if journal is not None and failure is not None:
+        journal.note(f"{failure.kind}: {failure.message}")
+    outcome = _outcome(cell, bench, method, run, failure)
+    return outcome if journal is None else replace(outcome, log=journal.text())
 
 
-def _run(cell: Cell, bench: Workbench, method: Method, run: _Run, on_round: OnRound) -> None:
+def killed(cell: Cell, bench: Workbench, method: Method, message: str) -> Outcome:
+    """The record of a cell whose process did not live to write one."""
+    return _outcome(cell, bench, method, _Run(), Failure(kind="killed", message=message))
+
+
+def _run(
+    cell: Cell,
+    bench: Workbench,
+    method: Method,
+    run: _Run,
+    on_round: OnRound,
+    journal: Journal | None,
+) -> None:
     clock = _Clock(run.times, bench.device)
     data = bench.data(cell.dataset)
     with clock("features"):
@@ -100,29 +134,100 @@ def _run(cell: Cell, bench: Workbench, method: Method, run: _Run, on_round: OnRo
         bench.device,
     )
     with environment.matrix_products(cell.training.precision):
-        _rounds(cell, federation, test, run, clock, on_round)
+        _rounds(cell, federation, test, run, clock, on_round, journal)
 
 
 def _rounds(
-    cell: Cell, federation: Federation, test: Images, run: _Run, clock: _Clock, on_round: OnRound
+    cell: Cell,
+    federation: Federation,
+    test: Images,
+    run: _Run,
+    clock: _Clock,
+    on_round: OnRound,
+    journal: Journal | None,
 ) -> None:
     training = cell.training
     chunk = run.chunk = plan_chunk(federation, training)
     evaluated = training.evaluated_rounds()
-    for index in range(1, training.rounds + 1):
-        log = None
-        if federation.trained:
-            with clock("train"):
-                log = run_round(federation, training, index, chunk)
-            _count(run, log)
-        if index in evaluated and (federation.trained or not run.accuracies):
-            with clock("evaluate"):
-                run.accuracies = evaluate(federation, test, index, chunk)
-        row = _history_row(index, log)
-        if index in evaluated:
-            row |= {name: s.mean for name, s in metrics.summarise(run.accuracies).items()}
-        run.rows.append(row)
-        on_round(index, training.rounds)
+    saved = None if journal is None else journal.resume()
+    first = 1 if saved is None else _restore(run, saved) + 1
+    with contextlib.nullcontext() if journal is None else journal.patient():
+        for index in range(first, training.rounds + 1):
+            log = None
+            if federation.trained:
+                with clock("train"):
+                    log = run_round(federation, training, index, chunk)
+                _count(run, log)
+            if index in evaluated and (federation.trained or not run.accuracies):
+                with clock("evaluate"):
+                    run.accuracies = evaluate(federation, test, index, chunk)
+            row = _history_row(index, log)
+            if index in evaluated:
+                row |= {name: s.mean for name, s in metrics.summarise(run.accuracies).items()}
+            run.rows.append(row)
+            if journal is not None:
+                journal.round(row, training.rounds)
+                journal.between_rounds(lambda: _state(run), last=index == training.rounds)
+            on_round(index, training.rounds, row)
+
+
+def _state(run: _Run) -> State:
+    """All that is known of a cell between two rounds."""
+    federation, chunk = run.federation, run.chunk
+    if federation is None or chunk is None:
+        raise RuntimeError("a cell without clients has no state")
+    groups: dict[str, Mapping[str, Tensor]] = {
+        "server": federation.server,
+        "private": federation.private,
+        "accuracy": {name: torch.from_numpy(each) for name, each in run.accuracies.items()},
+        "times": {"": federation.times},
+    }
+    facts = {
+        "round": len(run.rows),
+        "rows": run.rows,
+        "times": run.times,
+        "traffic": run.traffic.model_dump(),
+        "chunk": [chunk.clients, chunk.planned],
+        "started": run.started.isoformat(),
+        "spent": run.before + time.perf_counter() - run.clock,
+        "peak": max(run.peak, environment.peak_bytes(federation.device) or 0),
+        "elsewhere": run.elsewhere,
+        "here": _here(federation.device),
+    }
+    tensors = {f"{kind}.{name}": t for kind, group in groups.items() for name, t in group.items()}
+    return State(tensors, facts | {"order": list(tensors)})
+
+
+def _restore(run: _Run, state: State) -> int:
+    """Put a cell where its checkpoint was; the number of rounds done."""
+    federation, chunk, facts = run.federation, run.chunk, state.facts
+    if federation is None or chunk is None:
+        raise RuntimeError("a checkpoint is restored into a federation")
+
+    def group(kind: str) -> dict[str, Tensor]:
+        start = f"{kind}."
+        names = [name for name in facts["order"] if name.startswith(start)]
+        return {name.removeprefix(start): state.tensors[name] for name in names}
+
+    federation.server, federation.private = group("server"), group("private")
+    federation.times = group("times")[""]
+    run.accuracies = {name: t.numpy() for name, t in group("accuracy").items()}
+    run.rows = list(facts["rows"])
+    for phase, seconds in facts["times"].items():  # in place: the clock holds this dict
+        run.times[phase] = run.times.get(phase, 0.0) + seconds
+    run.traffic = Traffic(**facts["traffic"])
+    chunk.clients, chunk.planned = facts["chunk"]
+    run.started = datetime.fromisoformat(facts["started"])
+    run.before, run.peak = facts["spent"], facts["peak"]
+    run.elsewhere = list(facts["elsewhere"])
+    if facts["here"] != _here(federation.device):
+        run.elsewhere.append({"until_round": facts["round"], **facts["here"]})
+    return int(facts["round"])
+
+
+def _here(device: torch.device) -> dict[str, JsonValue]:
+    """What bits hang on beside the spec."""
+    return environment.hardware(device) | dict[str, JsonValue](environment.versions())
 
 
 def _count(run: _Run, log: RoundLog) -> None:
@@ -173,11 +278,11 @@ def _outcome(
         training=cell.training.model_dump(mode="json"),
         identity=identity,
         versions=environment.versions(),
-        hardware=environment.hardware(bench.device) | _about_chunk(run.chunk),
+        hardware=environment.hardware(bench.device) | _about_chunk(run.chunk) | _about_places(run),
         traffic=run.traffic,
         notes=[*bench.data(cell.dataset).notes, *bench.backbone(cell.backbone).notes],
-        times=run.times | {"total": (finished - run.started).total_seconds()},
-        peak_bytes=environment.peak_bytes(bench.device),
+        times=run.times | {"total": run.before + time.perf_counter() - run.clock},
+        peak_bytes=max(run.peak, environment.peak_bytes(bench.device) or 0) or None,
         error=failure,
         started=run.started.isoformat(timespec="seconds"),
         finished=finished.isoformat(timespec="seconds"),
@@ -203,6 +308,11 @@ def _about_chunk(chunk: Chunk | None) -> dict[str, JsonValue]:
         "memory_was_short": f"{chunk.planned} clients at once did not fit: the results agree with "
         f"those of other machines to rounding",
     }
+
+
+def _about_places(run: _Run) -> dict[str, JsonValue]:
+    """Where the rounds before an interruption ran, if that voids the promise of the same bits."""
+    return {"also_ran_on": run.elsewhere} if run.elsewhere else {}
 
 
 def _about(federation: Federation, classnames: Sequence[str]) -> dict[str, JsonValue]:

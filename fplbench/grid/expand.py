@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,40 +39,76 @@ class _Problems:
 
 
 def expand(
-    request: Request, methods: Found[Method], datasets: Found[Dataset], bench: Workbench
+    request: Request,
+    methods: Found[Method],
+    datasets: Found[Dataset],
+    bench: Workbench,
+    device: str | None = None,
 ) -> list[Cell]:
-    """The cells of a request: data sets, then seeds, then methods, so that partial results of
-    all methods come early. UserError with one line for each thing that is wrong.
+    """The cells of a request, each once: data sets, then seeds, then settings, then methods, so
+    that partial results of all methods come early. UserError with one line for each thing that
+    is wrong. device: the kind that will run them; by default the bench's.
     """
     problems = _Problems()
     classes = _look_up(request.methods, methods, problems)
     sets = _look_up(request.datasets, datasets, problems)
     kinds = {
-        name: _kind(request.scenario or cls.default_scenario, problems)
+        (name, kind): SCENARIOS.get(kind)
         for name, cls in sets.items()
+        for kind in request.scenarios or (cls.default_scenario,)
     }
+    for _, name in kinds:
+        if name not in SCENARIOS:
+            problems.add(f"There is no scenario {name!r}; {suggestion(name, SCENARIOS)}")
+    for key, value in (request.options | request.sets).items():
+        if value == []:
+            problems.add(f"{key} is an empty list: give it a value, or leave it out.")
     problems.refuse()
-    known = {name: kind for name, kind in kinds.items() if kind is not None}
+    known = {(name, kind.name): kind for (name, _), kind in kinds.items() if kind is not None}
     _check_options(request, known.values(), problems)
     _check_sets(request, classes, problems)
-    cells: list[Cell] = []
-    for dataset, kind in known.items():
-        for scenario in _scenarios(request, dataset, kind, bench, problems):
-            for seed in request.seeds:
-                for name, method in classes.items():
-                    cell = _cell(
-                        request, name, method, dataset, kind, scenario, seed, bench, problems
-                    )
-                    cells += [] if cell is None else [cell]
-    if bench.device.type == "cpu" and any(cell.training.precision == "tf32" for cell in cells):
+    cells: dict[str, Cell] = {}
+    for point, place in _places(request, known, bench, problems):
+        for name, method in classes.items():
+            cell = _cell(point, name, method, place, problems)
+            if cell is not None:
+                # A swept setting that a method lacks gives it one cell, not many.
+                cells.setdefault(cell.model_dump_json(), cell)
+    found = list(cells.values())
+    tf32 = any(cell.training.precision == "tf32" for cell in found)
+    if (device or bench.device.type) == "cpu" and tf32:
         problems.add(
             "--precision tf32 exists on NVIDIA's GPUs alone and this run is on the CPU: "
             "use fp32 or bf16."
         )
+    _try_splits(found, bench, problems)
     problems.refuse()
-    _try_splits(cells, bench, problems)
-    problems.refuse()
-    return cells
+    return found
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a method is run."""
+
+    dataset: str
+    kind: ScenarioKind
+    scenario: ScenarioSettings
+    backbone: str
+    seed: int
+
+
+def _places(
+    request: Request,
+    known: dict[tuple[str, str], ScenarioKind],
+    bench: Workbench,
+    problems: _Problems,
+) -> Iterator[tuple[Request, _Place]]:
+    """Every place of a request with its settings, no list left among them."""
+    points = request.points()
+    for (dataset, _), kind in known.items():
+        for backbone, seed, point in itertools.product(request.backbones, request.seeds, points):
+            for scenario in _scenarios(point, dataset, kind, bench, problems):
+                yield point, _Place(dataset, kind, scenario, backbone, seed)
 
 
 def _look_up(names: Iterable[str], found: Found[Any], problems: _Problems) -> dict[str, type[Any]]:
@@ -82,12 +119,6 @@ def _look_up(names: Iterable[str], found: Found[Any], problems: _Problems) -> di
         except UserError as error:
             problems.add(error)
     return chosen
-
-
-def _kind(name: str, problems: _Problems) -> ScenarioKind | None:
-    if name not in SCENARIOS:
-        problems.add(f"There is no scenario {name!r}; {suggestion(name, SCENARIOS)}")
-    return SCENARIOS.get(name)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -146,11 +177,7 @@ def _cell(
     request: Request,
     name: str,
     method: type[Method],
-    dataset: str,
-    kind: ScenarioKind,
-    scenario: ScenarioSettings,
-    seed: int,
-    bench: Workbench,
+    place: _Place,
     problems: _Problems,
 ) -> Cell | None:
     own = {
@@ -161,18 +188,18 @@ def _cell(
     common = {key: v for key, v in request.sets.items() if "." not in key}
     wanted = common | own
     asked = {k: v for k, v in (request.options | wanted).items() if k in Training.model_fields}
-    training = {**training_defaults(request.backbone), **kind.training_defaults}
+    training = {**training_defaults(place.backbone), **place.kind.training_defaults}
     settings = {k: v for k, v in wanted.items() if k in method.Config.model_fields}
     try:
         return Cell(
             method=name,
             settings=_resolved(method.Config, settings),
-            dataset=dataset,
-            scenario=kind.name,
-            scenario_settings=scenario.model_dump(mode="json"),
+            dataset=place.dataset,
+            scenario=place.kind.name,
+            scenario_settings=place.scenario.model_dump(mode="json"),
             training=Training(**training | asked),
-            backbone=request.backbone,
-            seed=seed,
+            backbone=place.backbone,
+            seed=place.seed,
         )
     except ValidationError as error:
         _explain(error, f"method {name}", problems)

@@ -29,7 +29,7 @@ def outcome(bench: Workbench, method: str = "promptfl", **options: object) -> Ou
     )
     (cell,) = expand(request, METHODS, DATASETS, bench)
     kind = METHODS.get(method)
-    return run_cell(cell, bench, kind(kind.Config(**cell.settings)), lambda done, of: None)
+    return run_cell(cell, bench, kind(kind.Config(**cell.settings)), lambda done, of, row: None)
 
 
 def prompt(of: Outcome) -> torch.Tensor:

@@ -64,6 +64,51 @@ def test_set_reaches_one_method_or_all(bench: Workbench) -> None:
     assert one.training.lr != 0.3
 
 
+def test_lists_are_swept_in_all_combinations(bench: Workbench) -> None:
+    found = cells(
+        bench,
+        methods=("promptfl", "fedpgp"),
+        options={"alpha": [0.1, 0.5], "rounds": 3},
+        sets={"fedpgp.mu": [0.5, 1.0, 2.0]},
+        seeds=(0, 1),
+    )
+    assert len(found) == len(set(map(str, found)))
+    swept = [
+        (c.seed, c.scenario_settings["alpha"], c.settings["mu"])
+        for c in found[0:]
+        if c.method == "fedpgp"
+    ]
+    assert set(swept) == {(s, a, m) for s in (0, 1) for a in (0.1, 0.5) for m in (0.5, 1.0, 2.0)}
+    assert len(swept) == 12
+    # promptfl has no mu: what is swept for another is no cell of its own.
+    assert sum(c.method == "promptfl" for c in found) == 4
+
+
+def test_several_scenarios_and_backbones_are_axes(bench: Workbench) -> None:
+    found = cells(bench, scenarios=("personal", "iid"), backbones=("tiny",), options={"alpha": 0.1})
+    assert [c.scenario for c in found] == ["personal", "iid"]
+
+
+def test_combinations_that_cannot_be_are_all_refused_at_once(bench: Workbench) -> None:
+    text = refusal(
+        bench,
+        methods=("promptfl", "fedpgp"),
+        scenarios=("domains", "base2novel"),
+        options={"clients": [30, 31]},
+        sets={"n_ctx": ["many", 4], "fedpgp.rank": []},
+    )
+    assert "rank is an empty list" in text
+    text = refusal(
+        bench,
+        methods=("promptfl", "fedpgp"),
+        scenarios=("domains", "base2novel"),
+        options={"clients": [30, 31]},
+        sets={"n_ctx": ["many", 4]},
+    )
+    for wanted in ("digits, domains", "30 clients", "31 clients", "n_ctx='many'"):
+        assert wanted in text
+
+
 def test_hold_out_each_is_a_cell_for_each_domain(bench: Workbench) -> None:
     found = cells(bench, datasets=("shapes_domains",), options={"hold_out": "each"})
     domains = bench.data("shapes_domains").domains
@@ -90,14 +135,14 @@ def test_a_method_outside_the_run_is_no_target_of_set(bench: Workbench) -> None:
 
 
 def test_an_unknown_scenario_suggests_the_nearest(bench: Workbench) -> None:
-    assert "did you mean 'personal'" in refusal(bench, scenario="personnal")
+    assert "did you mean 'personal'" in refusal(bench, scenarios=("personnal",))
 
 
 def test_a_split_that_cannot_be_made_is_refused_before_anything_runs(bench: Workbench) -> None:
-    text = refusal(bench, scenario="base2novel", options={"clients": 30})
+    text = refusal(bench, scenarios=("base2novel",), options={"clients": 30})
     assert "30 clients" in text
     assert "5" in text
-    assert "domains" in refusal(bench, scenario="domains")
+    assert "domains" in refusal(bench, scenarios=("domains",))
 
 
 def test_an_id_changes_with_whatever_decides_the_numbers(bench: Workbench) -> None:
@@ -118,7 +163,7 @@ def test_an_id_changes_with_whatever_decides_the_numbers(bench: Workbench) -> No
 
 
 def test_a_path_in_the_backbones_name_makes_a_readable_folder(bench: Workbench) -> None:
-    (cell,) = cells(bench, backbone="ViT-B-16:/home/me/my clip.pt")
+    (cell,) = cells(bench, backbones=("ViT-B-16:/home/me/my clip.pt",))
     assert Path(cell.id({})).name == cell.id({})
 
 

@@ -13,8 +13,6 @@ among 100 random classes on unseen pictures like pretraining's.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import math
 import time
 from collections.abc import Iterator
@@ -28,6 +26,7 @@ from open_clip import CLIP
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from fplbench import environment
 from fplbench.clip.tiny import MEAN, STD, WEIGHTS, build
 from fplbench.clip.tiny.captions import MAX_FILLERS, CaptionWriter, parts_table
 from fplbench.clip.tiny.tokenizer import TinyTokenizer
@@ -300,19 +299,8 @@ def save(model: CLIP, path: Path) -> None:
     aside.replace(path)
 
 
-def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory: asking the system for it again at every step can take
-    several times as long as the step's arithmetic. Other C libraries go on as they are."""
-    mmap_max, trim_threshold, top_pad = -4, -1, -2
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(top_pad, 2**28)
-
-
 def main() -> None:
-    keep_freed_memory()
+    environment.keep_freed_memory()
     defaults = Settings()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the weights go")

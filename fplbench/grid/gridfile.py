@@ -1,0 +1,104 @@
+"""A grid in YAML: the file becomes the same request that the command line makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fplbench.errors import UserError
+from fplbench.spec import Json, Request, Training
+
+AXES = ("methods", "datasets", "scenarios", "backbones", "seeds")
+KEYS = (*AXES, "settings")
+
+
+def read(path: Path) -> Json:
+    """The axes and settings of a grid file, each axis a list; UserError names all mistakes."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        what = " ".join(str(error).split())
+        raise UserError(f"{path} is no YAML: {what}.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is no grid: it needs lines like `methods: [promptfl, fedpgp]`.")
+    wrong = list(_mistakes(content))
+    if wrong:
+        raise UserError("\n".join(f"{path}: {sentence}" for sentence in wrong))
+    axes = {key: _listed(content[key]) for key in AXES if key in content}
+    return axes | {"settings": content.get("settings") or {}}
+
+
+def request(file: Json, axes: Json, options: Json, sets: Json) -> Request:
+    """The request of a grid file and the command line, whose values take the file's place.
+
+    A setting of the file's that a scenario or the training has is an option, any other belongs
+    to methods.
+    """
+    settings = file.get("settings", {})
+    own = {key for key in settings if key in _option_names()}
+    whole = {key: value for key, value in file.items() if key != "settings"} | axes
+    for key in ("methods", "datasets"):
+        if not whole.get(key):
+            raise UserError(
+                f"a run needs {key}: give --{key} with names, or a grid file that has them."
+            )
+    return Request(
+        **{key: tuple(dict.fromkeys(values)) for key, values in whole.items()},
+        options={key: settings[key] for key in settings if key in own} | options,
+        sets={key: settings[key] for key in settings if key not in own} | sets,
+    )
+
+
+def _option_names() -> set[str]:
+    from fplbench.scenarios import SCENARIOS
+
+    kinds = SCENARIOS.values()
+    return {
+        *Training.model_fields,
+        *(name for kind in kinds for name in kind.Settings.model_fields),
+    }
+
+
+def _mistakes(content: dict[Any, Any]) -> Iterable[str]:
+    for key, value in content.items():
+        if key not in KEYS:
+            yield f"{key!r} is no key of a grid; known: {', '.join(KEYS)}."
+        elif key == "seeds":
+            seeds = _listed(value)
+            if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+                yield f"seeds: {value!r} are no seeds; write whole numbers from 0, as in [0, 1, 2]."
+        elif key in AXES:
+            names = _listed(value)
+            if not names or not all(isinstance(name, str) for name in names):
+                yield f"{key}: {value!r} are no names; write a name or a list of names."
+        elif value is not None and not isinstance(value, dict):
+            yield f"settings: {value!r} is no mapping; write a line `NAME: value` for each."
+    settings = content.get("settings")
+    for name, value in settings.items() if isinstance(settings, dict) else ():
+        if not isinstance(name, str):
+            yield f"settings: {name!r} is no name of a setting."
+        elif isinstance(value, dict):
+            inside = ", ".join(f"{name}.{key}" for key in value)
+            yield f"settings: {name} holds settings; write each on its line: {inside}."
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, of which the first would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key!r} is there twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)

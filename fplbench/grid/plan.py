@@ -1,0 +1,124 @@
+"""What a run will do: its cells, those done, and what the rest will take, by cells already run.
+
+ROOT/.plans/HASH.json keeps the cells of a run, so that `fplbench status` knows what is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from fplbench.errors import UserError
+from fplbench.store import Record, Store
+
+FOLDER = ".plans"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell of a run: its id, what a person calls it, and what a cell like it shares with it."""
+
+    id: str
+    label: str
+    method: str = ""
+    dataset: str = ""
+    scenario: str = ""
+    backbone: str = ""
+    rounds: int = 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """seconds, bytes: of all cells that have a like; unknown: how many have none."""
+
+    seconds: float
+    bytes: float
+    unknown: int
+
+
+def estimate(cells: Iterable[Planned], store: Store) -> Estimate:
+    """By the store's done cells: those of the same method, data, scenario and backbone, else of
+    the same data, scenario and backbone; seconds go by the round."""
+    past = _past(store)
+    seconds = size = 0.0
+    unknown = 0
+    for cell in cells:
+        found = past.get(_key(cell)) or past.get(_key(cell)[1:])
+        if found is None:
+            unknown += 1
+            continue
+        seconds += fmean(each for each, _ in found) * cell.rounds
+        size += fmean(each for _, each in found)
+    return Estimate(seconds, size, unknown)
+
+
+def _key(cell: Planned | Record) -> tuple[str, ...]:
+    return (cell.method, cell.dataset, cell.scenario, cell.backbone)
+
+
+def _past(store: Store) -> dict[tuple[str, ...], list[tuple[float, int]]]:
+    """Seconds a round and bytes of the store's done cells, by method and without."""
+    found: dict[tuple[str, ...], list[tuple[float, int]]] = {}
+    for record in store.records():
+        rounds = record.training.get("rounds")
+        if record.status != "done" or not isinstance(rounds, int) or "total" not in record.times:
+            continue
+        folder = store.root / record.id
+        size = sum(path.stat().st_size for path in folder.glob("*"))
+        for key in (_key(record), _key(record)[1:]):
+            found.setdefault(key, []).append((record.times["total"] / rounds, size))
+    return found
+
+
+def remember(root: Path, cells: Sequence[Planned]) -> None:
+    """Keep the cells of a run for `fplbench status`; UserError if the folder takes no files."""
+    text = json.dumps([vars(cell) for cell in cells], indent=0)
+    name = hashlib.sha256(text.encode()).hexdigest()[:12]
+    path = root / FOLDER / f"{name}.json"
+    aside = path.with_name(f".{name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {root}: {error.strerror or error}; make room or choose another "
+            "--out and run again, finished cells are kept"
+        ) from error
+
+
+def latest(root: Path) -> list[Planned]:
+    """The cells of the run that was started last in this store; none if there was none."""
+    folder = root / FOLDER
+    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in files:
+        try:
+            return [Planned(**cell) for cell in json.loads(path.read_text(encoding="utf-8"))]
+        except (ValueError, TypeError):  # torn; an older one is better than none
+            continue
+    return []
+
+
+def duration(seconds: float) -> str:
+    """A time that a person can read: 40 s, 12 min, 3.5 h, 2.1 days."""
+    units: list[tuple[float, float, Callable[[float], str]]] = [
+        (90, 1, lambda x: f"{x:.0f} s"),
+        (5400, 60, lambda x: f"{x:.0f} min"),
+        (129_600, 3600, lambda x: f"{x:.1f} h"),
+        (float("inf"), 86_400, lambda x: f"{x:.1f} days"),
+    ]
+    return next(show(seconds / unit) for limit, unit, show in units if seconds < limit)
+
+
+def size(count: float) -> str:
+    """Bytes that a person can read."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

@@ -1,0 +1,145 @@
+"""How far a run is, as its store tells: for `fplbench status`, also from another machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from fplbench.errors import UserError
+from fplbench.grid.claims import Claim, Claims
+from fplbench.grid.plan import Planned, duration, estimate, latest
+from fplbench.store import LOG, WORK, Record, Store
+
+SHOWN = 12
+"""Lines of a kind before the rest is counted only."""
+
+
+@dataclass
+class Progress:
+    """The cells of the last run by their state. running, left_behind: with their claims."""
+
+    done: list[Record] = field(default_factory=list)
+    stopped: list[Record] = field(default_factory=list)
+    damaged: list[Planned] = field(default_factory=list)
+    running: list[tuple[Planned, Claim]] = field(default_factory=list)
+    left_behind: list[tuple[Planned, Claim]] = field(default_factory=list)
+    left: list[Planned] = field(default_factory=list)
+
+
+def show(root: Path, every: float | None, out: Console) -> int:
+    """Print the state of a store, again and again where `every` says so; the exit code."""
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}: name the one that --out of the run named.")
+    claims = Claims(root)
+    if every is None:
+        found = progress(root, claims)
+        out.print(_drawn(found, root))
+        return 1 if found.stopped or found.damaged else 0
+    try:
+        with Live(console=out, auto_refresh=False) as live:
+            while True:
+                found = progress(root, claims)
+                live.update(_drawn(found, root), refresh=True)
+                if not found.left and not found.running and not found.left_behind:
+                    break
+                time.sleep(every)
+    except KeyboardInterrupt:
+        pass
+    return 1 if found.stopped or found.damaged else 0
+
+
+def progress(root: Path, claims: Claims) -> Progress:
+    """Where the cells of the last run are; of all records, where no run left its plan."""
+    store, found = Store(root), Progress()
+    records, _ = store.scan()
+    cells = latest(root) or [Planned(record.id, record.id) for record in records]
+    known = {record.id: record for record in records}
+    for cell in cells:
+        record = known.get(cell.id)
+        owner = claims.owner(cell.id)
+        if record is not None and record.status == "done":
+            found.done.append(record)
+        elif owner is not None:
+            dead = claims.is_dead(cell.id, owner)
+            (found.left_behind if dead else found.running).append((cell, owner))
+        elif record is not None:
+            found.stopped.append(record)
+        elif store.status(cell.id) == "damaged":
+            found.damaged.append(cell)
+        else:
+            found.left.append(cell)
+    return found
+
+
+def _drawn(found: Progress, root: Path) -> RenderableType:
+    return Group(*(Text(line) for line in _lines(found, root)))
+
+
+def _lines(found: Progress, root: Path) -> Iterator[str]:
+    counts = {
+        "done": len(found.done),
+        "running": len(found.running),
+        "failed or diverged": len(found.stopped),
+        "damaged": len(found.damaged),
+        "left": len(found.left) + len(found.left_behind),
+    }
+    total = sum(counts.values())
+    yield f"{total} cells: " + ", ".join(
+        f"{n} {what}" for what, n in counts.items() if n or what == "done"
+    )
+    yield from _some(
+        f"running: {cell.label} on {claim.host}, process {claim.pid}, since {claim.since}"
+        f"{_last_line(root, cell)}"
+        for cell, claim in found.running
+    )
+    yield from _some(
+        f"left behind: {cell.label} by process {claim.pid} of {claim.host}; the next run takes it "
+        "over and goes on from its checkpoint"
+        for cell, claim in found.left_behind
+    )
+    yield from _some(
+        f"{record.status}: {record.id}: {record.error.message if record.error else 'no reason'}"
+        for record in found.stopped
+    )
+    if found.stopped:
+        yield "fplbench run ... --retry-failed tries these again; fplbench show FOLDER has more."
+    yield from _some(f"damaged: {cell.id} (fplbench check {root})" for cell in found.damaged)
+    yield from _time_left(found, Store(root))
+
+
+def _some(lines: Iterator[str]) -> Iterator[str]:
+    every = list(lines)
+    yield from every[:SHOWN]
+    if len(every) > SHOWN:
+        yield f"... and {len(every) - SHOWN} more"
+
+
+def _last_line(root: Path, cell: Planned) -> str:
+    path = root / WORK / cell.id / LOG
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return f": {lines[-1].partition('  ')[2]}" if lines else ""
+
+
+def _time_left(found: Progress, store: Store) -> Iterator[str]:
+    open_cells = [cell for cell, _ in found.running + found.left_behind] + found.left
+    if not open_cells:
+        return
+    of = estimate(open_cells, store)
+    if of.unknown == len(open_cells):
+        yield "time left: not known, no cell like these is done"
+        return
+    runners = len(found.running)
+    unknown = f", and {of.unknown} cells of which nothing is known" if of.unknown else ""
+    if runners:
+        yield f"time left: about {duration(of.seconds / runners)} with {runners} running{unknown}"
+    else:
+        yield f"nothing runs; {duration(of.seconds)} of computing are left{unknown}"

@@ -1,0 +1,125 @@
+"""Checkpoints: a cell that was interrupted at any round ends with the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from fplbench import registry
+from fplbench.grid import checkpoint
+from fplbench.grid.cell import Outcome, run_cell
+from fplbench.grid.checkpoint import DamagedCheckpoint, State
+from fplbench.grid.expand import expand
+from fplbench.grid.journal import Journal
+from fplbench.grid.stop import Stop, Stopped
+from fplbench.grid.workbench import Workbench
+from fplbench.spec import Request
+
+METHODS, DATASETS = registry.methods(), registry.datasets()
+SMALL = {"clients": 4, "shots": 4, "rounds": 4, "lr": 0.01, "participation": 0.5}
+STATE = State({"server.ctx": torch.arange(6.0), "times.": torch.tensor([1, 2])}, {"round": 3})
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return Workbench(DATASETS.classes, None, tmp_path_factory.mktemp("cache"), torch.device("cpu"))
+
+
+def outcome(bench: Workbench, method: str, root: Path, stopped: bool) -> Outcome:
+    """A cell to its end; or stopped, as by SIGTERM, in the first round that it computes."""
+    request = Request(methods=(method,), datasets=("digits",), options=SMALL | {"evaluations": 2})
+    (cell,) = expand(request, METHODS, DATASETS, bench)
+    kind = METHODS.get(method)
+    stop = Stop()
+    stop.asked = stopped
+    journal = Journal(root, "cell", stop=stop, every=1e9)
+    method_of_cell = kind(kind.Config(**cell.settings))
+    return run_cell(cell, bench, method_of_cell, lambda done, of, row: None, journal)
+
+
+def without_times(history: pd.DataFrame) -> str:
+    return history.drop(columns="seconds", errors="ignore").to_csv()
+
+
+@pytest.mark.parametrize("method", list(METHODS.classes))
+def test_interrupted_anywhere_a_cell_ends_with_the_same_bits(
+    bench: Workbench, tmp_path: Path, method: str
+) -> None:
+    whole = outcome(bench, method, tmp_path / "whole", False)
+    assert whole.record.status == "done"
+    for done in (1, 2, 3):
+        with pytest.raises(Stopped):
+            outcome(bench, method, tmp_path / "cut", True)
+        state = checkpoint.read(tmp_path / "cut" / ".work" / "cell")
+        assert state is not None
+        assert state.facts["round"] == done
+    resumed = outcome(bench, method, tmp_path / "cut", False)
+    assert resumed.record.metrics == whole.record.metrics
+    assert list(resumed.record.metrics) == list(whole.record.metrics)
+    assert resumed.record.traffic == whole.record.traffic
+    assert resumed.record.never_sampled == whole.record.never_sampled
+    assert resumed.record.hardware == whole.record.hardware
+    assert without_times(resumed.history) == without_times(whole.history)
+    assert resumed.tensors.keys() == whole.tensors.keys()
+    assert all(torch.equal(resumed.tensors[n], whole.tensors[n]) for n in whole.tensors)
+    assert resumed.log.count("goes on after round") == 3
+    assert [f"round {n}/4" in resumed.log for n in (1, 2, 3, 4)] == [True] * 4
+
+
+def test_other_threads_on_the_way_are_recorded(bench: Workbench, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    with pytest.raises(Stopped):
+        outcome(bench, "promptfl", tmp_path, True)
+    try:
+        torch.set_num_threads(threads + 1)
+        resumed = outcome(bench, "promptfl", tmp_path, False)
+    finally:
+        torch.set_num_threads(threads)
+    (before,) = resumed.record.hardware["also_ran_on"]
+    assert (before["until_round"], before["threads"]) == (1, threads)
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    assert checkpoint.read(tmp_path) is None
+    checkpoint.write(tmp_path, STATE)
+    found = checkpoint.read(tmp_path)
+    assert found is not None
+    assert found.facts == STATE.facts
+    assert all(torch.equal(found.tensors[name], t) for name, t in STATE.tensors.items())
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.NAME]
+
+
+def test_a_flipped_byte_anywhere_is_noticed(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, STATE)
+    path = tmp_path / checkpoint.NAME
+    data = path.read_bytes()
+    for position in range(8, len(data)):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+        try:
+            found = checkpoint.read(tmp_path)
+        except DamagedCheckpoint:
+            continue
+        # Padding between header and tensors, and spaces, may differ; what is read may not.
+        assert found is not None
+        assert found.facts == STATE.facts
+        assert all(torch.equal(found.tensors[name], t) for name, t in STATE.tensors.items())
+    for kept in (0, 7, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:kept])
+        with pytest.raises(DamagedCheckpoint):
+            checkpoint.read(tmp_path)
+
+
+def test_from_a_damaged_checkpoint_a_cell_begins_anew(bench: Workbench, tmp_path: Path) -> None:
+    whole = outcome(bench, "promptfl", tmp_path / "whole", False)
+    with pytest.raises(Stopped):
+        outcome(bench, "promptfl", tmp_path, True)
+    path = tmp_path / ".work" / "cell" / checkpoint.NAME
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    again = outcome(bench, "promptfl", tmp_path, False)
+    assert "begins anew" in again.log
+    assert again.record.metrics == whole.record.metrics
