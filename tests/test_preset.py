@@ -71,18 +71,21 @@ def test_flags_override_a_preset() -> None:
     chosen = preset("fedmgp-table1")
     request = overridden(
         chosen,
-        {"methods": ("fedpgp",), "seeds": (7,), "backbone": "tiny"},
+        {"methods": ("fedpgp",), "seeds": (7,), "backbones": ("tiny",)},
         {"shots": 4},
         {"fedpgp.mu": 1.0, "n_ctx": 4},
     )
-    assert (request.methods, request.seeds, request.backbone) == (("fedpgp",), (7,), "tiny")
+    assert (request.methods, request.seeds) == (("fedpgp",), (7,))
+    assert request.backbones == ("tiny",)
     assert request.datasets == chosen.run.datasets
     assert request.options == {**chosen.run.options, "shots": 4}
     assert request.sets == {"fedpgp.rank": 8, "fedpgp.mu": 1.0, "fedpgp.tau": 0.5, "n_ctx": 4}
 
 
 def test_another_scenario_leaves_out_what_belongs_to_the_presets_own() -> None:
-    request = overridden(preset("fedmgp-table2"), {"scenario": "pathological"}, {"shots": 2}, {})
+    request = overridden(
+        preset("fedmgp-table2"), {"scenarios": ("pathological",)}, {"shots": 2}, {}
+    )
     assert "alpha" not in request.options
     assert "clients" not in request.options
     assert (request.options["rounds"], request.options["shots"]) == (100, 2)
@@ -128,7 +131,7 @@ def test_a_run_of_nothing_says_what_to_give(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, err = call(["run", "--methods", "coop"], monkeypatch, capsys)
-    assert (code, "--datasets NAMES, or a --preset" in err) == (2, True)
+    assert (code, "--datasets NAMES, or a --preset" in " ".join(err.split())) == (2, True)
 
 
 def test_presets_are_listed_with_paper_table_and_what_is_not_followed(

@@ -45,7 +45,7 @@ def request(file: Json, axes: Json, options: Json, sets: Json) -> Request:
     for key in ("methods", "datasets"):
         if not whole.get(key):
             raise UserError(
-                f"a run needs {key}: give --{key} with names, or a grid file that has them."
+                f"Say what to run: --{key} NAMES, or a --preset or a grid file that names them."
             )
     return Request(
         **{key: tuple(dict.fromkeys(values)) for key, values in whole.items()},

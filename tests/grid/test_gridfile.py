@@ -75,5 +75,5 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_run_of_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a run needs datasets"):
+    with pytest.raises(UserError, match="--datasets NAMES"):
         gridfile.request(gridfile.read(grid(tmp_path, "methods: promptfl\n")), {}, {}, {})
