@@ -16,7 +16,7 @@ from torch import Tensor
 
 BIN_TOKENS = 96
 """Tokens of a bin at most. Every pair of a bin's tokens has a score, needed or not, and every bin
-repeats beginnings that its names share with another's; between the two the choice hardly matters."""
+repeats beginnings that its names share with another's; in between the choice hardly matters."""
 
 
 @dataclass(frozen=True)
