@@ -109,8 +109,3 @@ class Variant(OnDisk):
 def _split(folder: Path, entries: Sequence[Entry]) -> Split:
     labels = np.array([entry.label for entry in entries], dtype=np.int64)
     return Split(ImageFiles(folder, [entry.file for entry in entries]), labels)
-
-
-def never(folder: Path) -> Contents:
-    """For the layouts of a Variant, which reads two folders and not one."""
-    raise NotImplementedError

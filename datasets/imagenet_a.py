@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from fplbench.data.on_disk import Counts, Download, Layout
 from fplbench.data.splits import OFFICIAL
-from fplbench.datasets._imagenet import Variant, never
+from fplbench.datasets._imagenet import Variant
 
 FOLDER = "imagenet-a"
 
@@ -24,8 +24,8 @@ class ImageNetA(Variant):
     images: ClassVar = 7_500
     counts: ClassVar = {OFFICIAL: Counts(None, 7_500)}
     layouts: ClassVar = (
-        Layout(f"imagenet-adversarial/{FOLDER}", (), never),
-        Layout(FOLDER, (), never),
+        Layout(f"imagenet-adversarial/{FOLDER}"),
+        Layout(FOLDER),
     )
     size: ClassVar = 687_552_512
     downloads: ClassVar = (

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from fplbench.data.on_disk import Counts, Download, Layout
 from fplbench.data.splits import OFFICIAL
-from fplbench.datasets._imagenet import Variant, never
+from fplbench.datasets._imagenet import Variant
 
 FOLDER = "imagenet-r"
 
@@ -24,8 +24,8 @@ class ImageNetR(Variant):
     images: ClassVar = 30_000
     counts: ClassVar = {OFFICIAL: Counts(None, 30_000)}
     layouts: ClassVar = (
-        Layout(f"imagenet-rendition/{FOLDER}", (), never),
-        Layout(FOLDER, (), never),
+        Layout(f"imagenet-rendition/{FOLDER}"),
+        Layout(FOLDER),
     )
     size: ClassVar = 2_190_000_000
     downloads: ClassVar = (

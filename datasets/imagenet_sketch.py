@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from fplbench.data.on_disk import Counts, Layout
 from fplbench.data.splits import OFFICIAL
-from fplbench.datasets._imagenet import Variant, never
+from fplbench.datasets._imagenet import Variant
 
 
 class ImageNetSketch(Variant):
@@ -22,9 +22,9 @@ class ImageNetSketch(Variant):
     images: ClassVar = 50_889
     counts: ClassVar = {OFFICIAL: Counts(None, 50_889)}
     layouts: ClassVar = (
-        Layout("imagenet-sketch/images", (), never),
-        Layout("imagenet-sketch/sketch", (), never),
-        Layout("sketch", ("n01440764",), never),
+        Layout("imagenet-sketch/images"),
+        Layout("imagenet-sketch/sketch"),
+        Layout("sketch", ("n01440764",)),
     )
     size: ClassVar = 7_590_000_000
     by_hand: ClassVar = (

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from fplbench.data.on_disk import Counts, Download, Layout
 from fplbench.data.splits import OFFICIAL
-from fplbench.datasets._imagenet import Variant, never, wordnet_ids
+from fplbench.datasets._imagenet import Variant, wordnet_ids
 from fplbench.errors import UserError
 
 FOLDER = "imagenetv2-matched-frequency-format-val"
@@ -25,8 +25,8 @@ class ImageNetV2(Variant):
     images: ClassVar = 10_000
     counts: ClassVar = {OFFICIAL: Counts(None, 10_000, test_each=10)}
     layouts: ClassVar = (
-        Layout(f"imagenetv2/{FOLDER}", ("0",), never),
-        Layout(FOLDER, ("0",), never),
+        Layout(f"imagenetv2/{FOLDER}", ("0",)),
+        Layout(FOLDER, ("0",)),
     )
     size: ClassVar = 1_264_079_360
     downloads: ClassVar = (

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shlex
 import shutil
 import sys
@@ -30,19 +31,6 @@ from fplbench.preset import presets
 
 LITTLE_SPACE = 2_000_000_000  # bytes; features of a data set with patches take that much
 OLDEST = (3, 11)
-
-# The README's commands (a test compares), and the presets' are added.
-COMMANDS = (
-    "make demo",
-    "make test",
-    "make tables plots",
-    "fplbench run --methods fedpgp,promptfl --datasets all --seeds 0,1,2",
-    "fplbench run --methods all --datasets digits --alpha 0.1 --clients 20 --participation 0.5",
-    "fplbench run --methods fedotp --datasets shapes_domains --hold-out each",
-    "fplbench run --methods promptfl,fedpgp --datasets shapes --set fedpgp.mu=1 --set n_ctx=4",
-    "fplbench run --methods coop --datasets shapes --backbone ViT-B-16:openai",
-    "fplbench run --methods fedpgp --datasets shapes --precision bf16 --views 8",
-)
 
 
 @dataclass(frozen=True)
@@ -177,10 +165,25 @@ def _data(machine: Machine, root: Path | None) -> Finding:
 
 def commands(machine: Machine) -> Iterator[Finding]:
     """Which of the README's commands and presets can run now, and what the others want."""
-    for command in (*COMMANDS, *(f"fplbench run --preset {name}" for name in presets())):
+    for command in (*written(readme()), *(f"fplbench run --preset {name}" for name in presets())):
         wants = wanting(command, machine)
         remedies = "; ".join(wants)
         yield Finding(command, "no" if wants else "yes", remedies)
+
+
+def readme() -> str:
+    """The README of a checkout, else the one that an installed package carries."""
+    path = Path(fplbench.__file__).parents[1] / "README.md"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    return str(importlib.metadata.metadata("fplbench").get_payload())  # type: ignore[attr-defined]
+
+
+def written(text: str) -> list[str]:
+    """The commands of a README: presets stand for themselves, a grid is a file of the user's."""
+    lines = re.findall(r"^    ((?:make|fplbench run) .*)$", text, re.MULTILINE)
+    found = [re.sub(r"\s+#.*", "", line).strip() for line in lines]
+    return [line for line in found if "--preset" not in line and ".yaml" not in line]
 
 
 def wanting(command: str, machine: Machine) -> list[str]:

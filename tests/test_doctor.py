@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -10,11 +10,9 @@ import torch
 from command_line import call
 
 from fplbench import caches, doctor, registry
-from fplbench.doctor import COMMANDS, Machine, findings, wanting
+from fplbench.doctor import Machine, findings, readme, wanting, written
 from fplbench.errors import UserError
-from fplbench.preset import presets
 
-README = Path(__file__).parents[1] / "README.md"
 DATASETS = registry.datasets().classes
 
 
@@ -25,14 +23,15 @@ def machine(**changes: object) -> Machine:
 
 
 def test_every_command_of_the_readme_is_looked_at() -> None:
-    lines = re.findall(r"^    ((?:make|fplbench run) .*)$", README.read_text(), re.MULTILINE)
-    written = {re.sub(r"\s+#.*", "", line).strip() for line in lines}
-    written = {line for line in written if "grid.yaml" not in line}  # a file of the user's own
-    presets_ = {line for line in written if "--preset" in line}
-    assert written - presets_ == set(COMMANDS)
-    assert len(written) >= 8
-    for line in presets_:
-        assert any(f"--preset {name}" in line for name in presets())
+    found = written(readme())
+    assert {"make demo", "make test"} <= set(found)
+    assert len(found) >= 8
+    assert not any("#" in line or "--preset" in line for line in found)
+    assert written("text\n    make x   # why\n    fplbench run grid.yaml\n") == ["make x"]
+
+
+def test_an_installed_package_carries_its_readme() -> None:
+    assert written(str(metadata("fplbench").get_payload()))
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,14 @@ DEFAULT_ROOT = Path("data")
 class Layout:
     """One way in which the files of a data set lie on disk.
 
-    folder: below the root, or below root/NAME. needs: what must be in it. images: where in it
-    the files of a split_zhou_*.json lie.
+    folder: below the root, or below root/NAME. needs: what must be in it. read: what it holds;
+    None where the data set's own `contents` tells. images: where in it the files of a
+    split_zhou_*.json lie.
     """
 
     folder: str
-    needs: tuple[str, ...]
-    read: Callable[[Path], Contents]
+    needs: tuple[str, ...] = ()
+    read: Callable[[Path], Contents] | None = None
     images: str = "."
 
 
@@ -160,6 +161,7 @@ class OnDisk(Dataset, ABC):
         layout, folder = place
         split = self.split_file(folder, root)
         if split is None:
+            assert layout.read is not None, "a layout without a reader needs its own contents"
             return layout.read(folder)
         return zhou_split(split, folder, layout.images, self.classname)
 
