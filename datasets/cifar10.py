@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from fplbench.data.batches import read_batches
 from fplbench.data.on_disk import Counts, Download, Layout, OnDisk
 from fplbench.data.splits import OFFICIAL, Contents, train_test_folders
-from fplbench.datasets._cifar import read_batches
 
 
 def batches(folder: Path) -> Contents:

@@ -13,28 +13,23 @@ from fplbench.data.splits import (
     Entry,
     class_folders,
     from_entries,
+    listed,
     numbered,
-    text_lines,
 )
-from fplbench.errors import UserError
 
 
 def official(folder: Path) -> Contents:
     """Partition 1 of ten, training and validation images together: CLASS/FILE a line."""
     classes = class_folders(folder / "images")
     labels = numbered(classes)
-    parts: dict[str, list[Entry]] = {}
-    for part in ("train1", "val1", "test1"):
-        path = folder / "labels" / f"{part}.txt"
-        try:
-            parts[part] = [
-                Entry(f"images/{line}", labels[line.partition("/")[0]]) for line in text_lines(path)
-            ]
-        except KeyError as error:
-            raise UserError(f"{path} has the class {error}, which images/ lacks.") from error
-    train = parts["train1"] + parts["val1"]
+
+    def entry(line: str) -> Entry:
+        return Entry(f"images/{line}", labels[line.partition("/")[0]])
+
+    lists = folder / "labels"
+    train, val, test = (listed(lists / f"{part}1.txt", entry) for part in ("train", "val", "test"))
     source = "official, partition 1, train and val"
-    return from_entries(folder, classes, train, parts["test1"], OFFICIAL, source)
+    return from_entries(folder, classes, train + val, test, OFFICIAL, source)
 
 
 class Dtd(OnDisk):

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import ClassVar
 
 from fplbench.data.on_disk import Counts, Download, Layout, OnDisk
-from fplbench.data.splits import OFFICIAL, Contents, Entry, from_entries, numbered, text_lines
-from fplbench.errors import UserError
+from fplbench.data.splits import (
+    OFFICIAL,
+    Contents,
+    Entry,
+    from_entries,
+    listed,
+    numbered,
+    text_lines,
+)
 
 
 def official(folder: Path) -> Contents:
@@ -15,18 +22,16 @@ def official(folder: Path) -> Contents:
     left aside, as CoOp does."""
     classes = text_lines(folder / "variants.txt")
     labels = numbered(classes)
-    parts = []
-    for part in ("train", "test"):
-        path = folder / f"images_variant_{part}.txt"
-        lines = [line.partition(" ") for line in text_lines(path)]
-        try:
-            parts.append([Entry(f"images/{image}.jpg", labels[name]) for image, _, name in lines])
-        except KeyError as error:
-            raise UserError(
-                f"{path} has the variant {error}, which variants.txt lacks: unpack it again."
-            ) from error
+
+    def entry(line: str) -> Entry:
+        image, _, name = line.partition(" ")
+        return Entry(f"images/{image}.jpg", labels[name])
+
+    train, test = (
+        listed(folder / f"images_variant_{part}.txt", entry) for part in ("train", "test")
+    )
     source = "official, train without val"
-    return from_entries(folder, classes, parts[0], parts[1], OFFICIAL, source)
+    return from_entries(folder, classes, train, test, OFFICIAL, source)
 
 
 class FgvcAircraft(OnDisk):

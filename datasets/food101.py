@@ -13,31 +13,23 @@ from fplbench.data.splits import (
     Entry,
     class_folders,
     from_entries,
+    listed,
     numbered,
     spaced,
-    text_lines,
 )
-from fplbench.errors import UserError
 
 
 def official(folder: Path) -> Contents:
     """meta/train.txt and test.txt: CLASS/NUMBER a line."""
     classes = class_folders(folder / "images")
     labels = numbered(classes)
-    parts = []
-    for part in ("train", "test"):
-        path = folder / "meta" / f"{part}.txt"
-        try:
-            parts.append(
-                [
-                    Entry(f"images/{line}.jpg", labels[line.partition("/")[0]])
-                    for line in text_lines(path)
-                ]
-            )
-        except KeyError as error:
-            raise UserError(f"{path} has the class {error}, which images/ lacks.") from error
+
+    def entry(line: str) -> Entry:
+        return Entry(f"images/{line}.jpg", labels[line.partition("/")[0]])
+
+    train, test = (listed(folder / "meta" / f"{part}.txt", entry) for part in ("train", "test"))
     names = [spaced(name) for name in classes]
-    return from_entries(folder, names, parts[0], parts[1], OFFICIAL, "official")
+    return from_entries(folder, names, train, test, OFFICIAL, "official")
 
 
 class Food101(OnDisk):

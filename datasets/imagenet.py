@@ -14,7 +14,7 @@ from fplbench.data.splits import (
     numbered,
     tree,
 )
-from fplbench.datasets._imagenet import IMAGENET_FOLDERS, names_of, training_entries
+from fplbench.data.wordnet import IMAGENET_FOLDERS, names_of, training_entries
 from fplbench.errors import UserError
 
 

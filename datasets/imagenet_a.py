@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from fplbench.data.on_disk import Counts, Download, Layout
 from fplbench.data.splits import OFFICIAL
-from fplbench.datasets._imagenet import Variant
+from fplbench.data.wordnet import Variant
 
 FOLDER = "imagenet-a"
 

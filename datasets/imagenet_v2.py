@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from fplbench.data.on_disk import Counts, Download, Layout
 from fplbench.data.splits import OFFICIAL
-from fplbench.datasets._imagenet import Variant, wordnet_ids
+from fplbench.data.wordnet import Variant, wordnet_ids
 from fplbench.errors import UserError
 
 FOLDER = "imagenetv2-matched-frequency-format-val"

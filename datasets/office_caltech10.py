@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from fplbench.data.domain_lists import read_domains
 from fplbench.data.on_disk import Download, Layout, OnDisk
 from fplbench.data.splits import Contents
-from fplbench.datasets._fedbn import read_domains
 
 DOMAINS = ("amazon", "caltech", "dslr", "webcam")
 CLASSES = (

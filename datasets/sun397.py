@@ -12,12 +12,12 @@ from fplbench.data.splits import (
     Contents,
     Entry,
     from_entries,
+    listed,
     numbered,
     pictures,
     seeded,
     text_lines,
 )
-from fplbench.errors import UserError
 
 LISTS = ("Training_01.txt", "Testing_01.txt")
 PICTURES = "SUN397"
@@ -51,20 +51,12 @@ def read(folder: Path, below: str, lists: Path) -> Contents:
             for file in pictures(folder, below + scene.strip("/"))
         ]
         return seeded(folder, names, entries)
-    parts = []
-    for name in LISTS:
-        try:
-            parts.append(
-                [
-                    Entry(below + line.strip("/"), labels[line.rpartition("/")[0]])
-                    for line in text_lines(lists / name)
-                ]
-            )
-        except KeyError as error:
-            raise UserError(
-                f"{lists / name} has the scene {error}, which ClassName.txt lacks: unpack again."
-            ) from error
-    return from_entries(folder, names, parts[0], parts[1], OFFICIAL, "official, partition 1")
+
+    def entry(line: str) -> Entry:
+        return Entry(below + line.strip("/"), labels[line.rpartition("/")[0]])
+
+    train, test = (listed(lists / name, entry) for name in LISTS)
+    return from_entries(folder, names, train, test, OFFICIAL, "official, partition 1")
 
 
 def _first(*paths: Path) -> Path:

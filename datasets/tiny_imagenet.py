@@ -17,7 +17,7 @@ from fplbench.data.splits import (
     text_lines,
     tree,
 )
-from fplbench.datasets._imagenet import cleaned_names
+from fplbench.data.wordnet import cleaned_names
 from fplbench.errors import UserError
 
 FOLDER = "tiny-imagenet-200"

@@ -14,13 +14,13 @@ from fplbench.data.splits import (
     Entry,
     class_folders,
     from_entries,
+    listed,
     numbered,
     seeded,
     spaced,
     text_lines,
     tree,
 )
-from fplbench.errors import UserError
 
 FRAMES, LISTS = "UCF-101-midframes", "ucfTrainTestlist"
 
@@ -39,22 +39,18 @@ def read(folder: Path) -> Contents:
     index = text_lines(folder / LISTS / "classInd.txt")
     actions = [line.rpartition(" ")[2] for line in index]
     labels = numbered(actions)
-    parts = []
-    for part in ("train", "test"):
-        path = folder / LISTS / f"{part}list01.txt"
-        try:
-            parts.append([_entry(line, labels) for line in text_lines(path)])
-        except (KeyError, ValueError) as error:
-            raise UserError(f"{path} is no list of ACTION/VIDEO: get it again.") from error
+
+    def entry(line: str) -> Entry:
+        """From "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1" to its frame."""
+        action, video = line.split(" ")[0].split("/")
+        frame = f"{video.removesuffix('.avi')}.jpg"
+        return Entry(f"{FRAMES}/{of_camels(action)}/{frame}", labels[action])
+
+    train, test = (
+        listed(folder / LISTS / f"{part}list01.txt", entry) for part in ("train", "test")
+    )
     names = [spaced(of_camels(action)) for action in actions]
-    return from_entries(folder, names, parts[0], parts[1], OFFICIAL, "official, list 01")
-
-
-def _entry(line: str, labels: dict[str, int]) -> Entry:
-    """From "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1" to its frame."""
-    action, video = line.split(" ")[0].split("/")
-    frame = f"{video.removesuffix('.avi')}.jpg"
-    return Entry(f"{FRAMES}/{of_camels(action)}/{frame}", labels[action])
+    return from_entries(folder, names, train, test, OFFICIAL, "official, list 01")
 
 
 class Ucf101(OnDisk):

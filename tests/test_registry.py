@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def test_every_built_in_module_offers_something() -> None:
             if found.origins[name] == registry.BUILT_IN
         }
         assert modules == files
+
+
+def test_imports_point_one_way() -> None:
+    """The core imports no plug-in, and a plug-in no other (design.md)."""
+    root = Path(registry.__file__).parent
+    folders = (root, root / "methods", root / "datasets")
+    texts = {path: path.read_text() for folder in folders for path in folder.rglob("*.py")}
+    assert root / "engine" / "train.py" in texts
+    assert root / "methods" / "coop.py" in texts
+    pattern = re.compile(
+        r"^\s*(from|import) fplbench(\.| import )(methods|datasets)\b", re.MULTILINE
+    )
+    assert [path for path, text in texts.items() if pattern.search(text)] == []
 
 
 def test_a_folder_gives_methods_and_data_sets_with_their_files(tmp_path: Path) -> None:

@@ -108,6 +108,21 @@ def text_lines(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
+def listed(path: Path, entry: Callable[[str], Entry]) -> list[Entry]:
+    """The pictures of a list that came with the data, one a line, as `entry` reads it; its
+    KeyError, ValueError or IndexError becomes a UserError that names the line."""
+    entries = []
+    for line in text_lines(path):
+        try:
+            entries.append(entry(line))
+        except (KeyError, ValueError, IndexError) as error:
+            raise UserError(
+                f"{path} has the line {line!r}, which names no picture of a known class: "
+                "unpack the data set again."
+            ) from error
+    return entries
+
+
 def class_folders(folder: Path) -> list[str]:
     """The names of the folders in a folder, sorted as the literature does: by code point."""
     try:

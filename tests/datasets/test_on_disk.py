@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,19 @@ def test_a_split_file_of_another_form_is_refused(tmp_path: Path, text: str) -> N
     (tmp_path / "oxford_pets" / "split_zhou_OxfordPets.json").write_text(text)
     with pytest.raises(UserError, match=r"split_zhou_OxfordPets\.json is no split"):
         load("oxford_pets", tmp_path)
+
+
+LISTS = ("train*.txt", "*_train.txt", "images_variant_train.txt", "trainval.txt")
+
+
+def test_a_line_of_an_unknown_form_is_refused_by_name(small: tuple[Small, Path]) -> None:
+    wanted, root = small
+    found = sorted({path for pattern in LISTS for path in root.rglob(pattern)})
+    if not found or wanted.kind == ZHOU:
+        pytest.skip("this layout has no lists of training images")
+    found[0].write_text("nonsense\n" + found[0].read_text())
+    with pytest.raises(UserError, match=rf"{re.escape(str(found[0]))}\b.* 'nonsense'"):
+        load(wanted.dataset, root)
 
 
 def test_images_that_a_list_names_and_nobody_has_are_missing(tmp_path: Path) -> None:

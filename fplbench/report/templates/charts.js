@@ -64,6 +64,18 @@ const charts = (() => {
     symbol: { type: "identity" },
   });
 
+  /* A point that can be pointed at, read out and told from others without colour. */
+  const marked = (points, x, y, r) =>
+    Plot.dot(points, {
+      x,
+      y,
+      r,
+      symbol: (d) => symbol(d.look),
+      fill: (d) => filled(d.look),
+      stroke: (d) => colour(d.look),
+      ariaLabel: "name",
+    });
+
   /* The points that no other point beats in both: sorted by x. */
   function front(points) {
     const best = points.filter(
@@ -109,15 +121,7 @@ const charts = (() => {
           x2: (d) => d.x + d.dx,
           stroke: (d) => colour(d.look),
         }),
-        Plot.dot(points, {
-          x: "x",
-          y: "y",
-          r: 6,
-          symbol: (d) => symbol(d.look),
-          fill: (d) => filled(d.look),
-          stroke: (d) => colour(d.look),
-          ariaLabel: "name",
-        }),
+        marked(points, "x", "y", 6),
         Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: "name" })),
       ],
     });
@@ -151,15 +155,7 @@ const charts = (() => {
             ...(DASHES[line.look[2]] && { strokeDasharray: DASHES[line.look[2]] }),
           }),
         ]),
-        Plot.dot(all, {
-          x: "round",
-          y: "mean",
-          r: 3.5,
-          symbol: (d) => symbol(d.look),
-          fill: (d) => filled(d.look),
-          stroke: (d) => colour(d.look),
-          ariaLabel: "name",
-        }),
+        marked(all, "round", "mean", 3.5),
         Plot.tip(all, Plot.pointer({ x: "round", y: "mean", title: "name" })),
       ],
     });

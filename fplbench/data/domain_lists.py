@@ -11,15 +11,16 @@ from fplbench.data.splits import (
     Contents,
     Entry,
     from_entries,
+    listed,
     numbered,
     seeded,
     spaced,
-    text_lines,
     tree,
 )
 from fplbench.errors import UserError
 
 PARTS = ("train", "test")
+UNUSED = -1  # the label of a class that is left out
 
 
 def read_domains(
@@ -68,15 +69,12 @@ def _of_pickle(
 
 def _of_text(path: Path, domain: str, index: int, labels: dict[str, int]) -> list[Entry]:
     """DOMAIN/CLASS/FILE LABEL a line; classes that are not used are left out."""
-    try:
-        files = [_below(line.rpartition(" ")[0], domain) for line in text_lines(path)]
-        return [
-            Entry(file, labels[name], index)
-            for file in files
-            if (name := file.split("/")[1]) in labels
-        ]
-    except (ValueError, IndexError) as error:
-        raise UserError(f"{path} is no list of DOMAIN/CLASS/FILE LABEL: get it again.") from error
+
+    def entry(line: str) -> Entry:
+        file = _below(line.rpartition(" ")[0], domain)
+        return Entry(file, labels.get(file.split("/")[1], UNUSED), index)
+
+    return [found for found in listed(path, entry) if found.label != UNUSED]
 
 
 def _below(file: str, domain: str) -> str:
