@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from grids import SAME, alive, children, finished, outcome, run, start, wait_for
 
 from fplbench.cli import main
 from fplbench.grid.stop import EXIT
@@ -28,23 +29,7 @@ seeds: [0, 1]
 settings: {clients: 3, shots: 4, rounds: 4, lr: [0.01, 0.02], n_ctx: 2, evaluations: 2}
 """
 CELLS = 12
-SAME = ["--device", "cpu", "--threads", "1", "--checkpoint", "0"]
 Capture = pytest.CaptureFixture[str]
-
-
-def start(out: Path, cache: Path, *more: str, grid: str = GRID) -> subprocess.Popen[str]:
-    file = cache / f"{hashlib.sha256(grid.encode()).hexdigest()[:8]}.yaml"
-    file.write_text(grid)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("FPLBENCH_")}
-    base = ["run", str(file), *SAME, "--out", str(out)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "fplbench", *base, *more],
-        env=kept | {"FPLBENCH_CACHE": str(cache), "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 @dataclass
@@ -77,41 +62,6 @@ def here(cache: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Here:
     return Here(cache, capsys, monkeypatch)
 
 
-def run(out: Path, cache: Path, *more: str, code: int = 0, grid: str = GRID) -> tuple[str, str]:
-    process = start(out, cache, *more, grid=grid)
-    said = process.communicate(timeout=400)
-    assert process.returncode == code, said
-    return said
-
-
-def outcome(out: Path) -> dict[str, object]:
-    """All of every cell that is not a time: numbers, history, tensors."""
-    found: dict[str, object] = {}
-    for path in sorted(out.glob("*/record.json")):
-        record = json.loads(path.read_text())
-        tensors = path.with_name("prompts.safetensors")
-        rows = [line.split(",") for line in path.with_name("history.csv").read_text().split()]
-        keep = [i for i, name in enumerate(rows[0]) if name != "seconds"]
-        names = ("status", "metrics", "traffic", "hardware", "label_counts", "never_sampled")
-        found[path.parent.name] = (
-            {name: record[name] for name in names},
-            [[row[i] for i in keep] for row in rows],
-            tensors.read_bytes() if tensors.exists() else b"",
-        )
-    return found
-
-
-def finished(out: Path) -> int:
-    return len(list(out.glob("*/record.json")))
-
-
-def wait_for(out: Path, process: subprocess.Popen[str], cells: int) -> None:
-    deadline = time.monotonic() + 300
-    while finished(out) < cells and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
@@ -121,7 +71,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quiet(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     """The grid in one process that nothing disturbs."""
     out = tmp_path_factory.mktemp("quiet")
-    run(out, cache)
+    run(out, cache, GRID)
     assert finished(out) == CELLS
     return out
 
@@ -130,7 +80,7 @@ def test_two_processes_killed_and_stopped_give_the_same_bits(
     tmp_path: Path, cache: Path, quiet: Path
 ) -> None:
     """A worker is killed, then the whole family, then SIGTERM comes; the last run ends it."""
-    process = start(tmp_path, cache, "--jobs", "2")
+    process = start(tmp_path, cache, GRID, "--jobs", "2")
     wait_for(tmp_path, process, 1)
     workers = children(process.pid)
     os.kill(random.choice(workers), signal.SIGKILL)
@@ -142,14 +92,14 @@ def test_two_processes_killed_and_stopped_give_the_same_bits(
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
-    process = start(tmp_path, cache, "--jobs", "2")
+    process = start(tmp_path, cache, GRID, "--jobs", "2")
     wait_for(tmp_path, process, finished(tmp_path) + 1)
     if process.poll() is None:
         process.terminate()
     said = process.communicate(timeout=120)
     assert process.returncode in (EXIT, 0), said
 
-    run(tmp_path, cache, "--jobs", "2")
+    run(tmp_path, cache, GRID, "--jobs", "2")
     assert outcome(tmp_path) == outcome(quiet)
     assert not list((tmp_path / ".claims").glob("*/first"))
 
@@ -157,7 +107,7 @@ def test_two_processes_killed_and_stopped_give_the_same_bits(
 @pytest.mark.slow
 def test_two_runs_share_a_store(tmp_path: Path, cache: Path, quiet: Path) -> None:
     """Started twice by mistake or on purpose: each cell is computed once."""
-    processes = [start(tmp_path, cache) for _ in range(2)]
+    processes = [start(tmp_path, cache, GRID) for _ in range(2)]
     said = [process.communicate(timeout=400) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert outcome(tmp_path) == outcome(quiet)
@@ -173,7 +123,7 @@ def test_killed_at_fifty_random_moments(tmp_path: Path, cache: Path, quiet: Path
     for turn in range(50):
         out = tmp_path / f"store{turn // 5}"  # every fifth time a new store
         jobs = ["--jobs", "2"] if turn % 2 else []
-        process = start(out, cache, *jobs)
+        process = start(out, cache, GRID, *jobs)
         wait_for(out, process, min(CELLS, finished(out) + draw.randrange(3)))
         time.sleep(draw.uniform(0, 0.4))
         os.killpg(process.pid, signal.SIGKILL)
@@ -181,7 +131,7 @@ def test_killed_at_fifty_random_moments(tmp_path: Path, cache: Path, quiet: Path
         whole = outcome(quiet)
         assert all(whole[name] == cell for name, cell in outcome(out).items())
         if turn % 5 == 4:
-            run(out, cache)
+            run(out, cache, GRID)
             assert outcome(out) == whole
             shutil.rmtree(out)
 
@@ -189,11 +139,11 @@ def test_killed_at_fifty_random_moments(tmp_path: Path, cache: Path, quiet: Path
 @pytest.mark.slow
 def test_ray_gives_the_same_bits(tmp_path: Path, cache: Path, quiet: Path) -> None:
     pytest.importorskip("ray", reason="the extra ray is not installed")
-    process = start(tmp_path, cache, "--executor", "ray", "--jobs", "2")
+    process = start(tmp_path, cache, GRID, "--executor", "ray", "--jobs", "2")
     wait_for(tmp_path, process, 3)
     os.killpg(process.pid, signal.SIGKILL)  # the driver; Ray's own processes see it and go
     process.communicate(timeout=60)
-    run(tmp_path, cache, "--executor", "ray", "--jobs", "2")
+    run(tmp_path, cache, GRID, "--executor", "ray", "--jobs", "2")
     assert outcome(tmp_path) == outcome(quiet)
 
 
@@ -249,7 +199,7 @@ def test_a_failing_cell_stops_no_other_and_is_tried_again_when_asked(
 def test_a_cell_that_kills_its_process_is_recorded_as_failed(tmp_path: Path, cache: Path) -> None:
     more = plugin(tmp_path / "plugins", "import os; os.kill(os.getpid(), 9)")
     out = tmp_path / "out"
-    _, err = run(out, cache, *more, "--jobs", "2", code=1, grid=ONE)
+    _, err = run(out, cache, ONE, *more, "--jobs", "2", code=1)
     assert "SIGKILL" in err
     assert "fewer --jobs" in err
     statuses = {
@@ -298,26 +248,3 @@ def test_a_read_only_folder_is_one_sentence(tmp_path: Path, here: Here) -> None:
         subprocess.run(["umount", str(folder)], check=True)
     assert "Read-only file system" in err
     assert len(err.strip().splitlines()) == 1
-
-
-def children(pid: int) -> list[int]:
-    """The runners of a run; not the tracker that Python starts beside them."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (path / "stat").read_text()
-            command = (path / "cmdline").read_text()
-        except OSError:
-            continue
-        parent = int(stat[stat.rindex(")") + 2 :].split()[1])
-        if parent == pid and "spawn_main" in command:
-            found.append(int(path.name))
-    return found
-
-
-def alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat[stat.rindex(")") + 2] not in "ZX"
