@@ -16,7 +16,7 @@ from fplbench.grid.stop import EXIT
 GRID = """
 methods: [zeroshot, coop, promptfl, fedotp, pfedprompt, fedpgp]
 datasets: [shapes, shapes_domains, digits]
-seeds: 5
+seeds: [0, 1, 2, 3, 4]
 settings: {rounds: 15, evaluations: 3}
 """
 CELLS = 6 * 3 * 5
