@@ -46,9 +46,9 @@ def checked(
     cache.mkdir(parents=True, exist_ok=True)
     place = hashlib.sha256(str(files.folder.resolve()).encode()).hexdigest()[:12]
     index = cache / f"checked-{place}.npz"
-    known = {} if again else _read_index(index)
+    known = _read_index(index)
     stamps = {name: _stamp(files.folder / name) for name in files.names}
-    new = [n for n, stamp in stamps.items() if n not in known or known[n][0] != stamp]
+    new = [n for n, s in stamps.items() if again or n not in known or known[n][0] != s]
     # Kept now and then, so that an interruption costs little, and seldom, for it is much to write.
     share = max(KEPT_AFTER, len(new) // 10)
     for start in range(0, len(new), share):

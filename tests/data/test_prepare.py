@@ -12,6 +12,7 @@ from PIL import Image
 
 from fplbench.data import prepare as module
 from fplbench.data.prepare import prepared
+from fplbench.data.verify import verify
 from fplbench.dataset import Data
 from fplbench.datasets.folder import Folder
 from fplbench.errors import UserError
@@ -126,3 +127,10 @@ def test_a_damaged_index_is_made_again(photos: Path) -> None:
     (index,) = (photos.parent / "cache").rglob("checked-*.npz")
     index.write_bytes(index.read_bytes()[:-40])
     assert load(photos).fingerprint == first
+
+
+def test_what_verify_read_is_not_read_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training and test files share an index; reading one anew must not forget the other."""
+    verify(Folder.of(str(photos)), None, photos.parent / "cache")
+    monkeypatch.setattr(module, "examine", lambda path: pytest.fail(f"{path} was read again"))
+    assert len(load(photos).train.images) == 7
