@@ -16,6 +16,7 @@ from rich.console import Console
 from fplbench import grid_commands, machine_commands, report_commands
 from fplbench.data.commands import app as data
 from fplbench.errors import UserError
+from fplbench.openmp import wait_briefly
 from fplbench.options import DataRoot, Plugins
 from fplbench.spec import Request
 
@@ -50,6 +51,7 @@ class Executor(StrEnum):
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
+    wait_briefly()
     try:
         app()
     except UserError as error:
