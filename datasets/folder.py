@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,6 +33,7 @@ class Folder(Dataset):
     """PATH/train/CLASS/* and PATH/test/CLASS/*, or PATH/CLASS/* with a seeded split."""
 
     name: ClassVar[str] = "folder"
+    title: ClassVar[str] = "your own pictures"
     summary: ClassVar[str] = "your own pictures: PATH/train/CLASS/*, PATH/test/CLASS/*; or CLASS/*"
     default_scenario: ClassVar[str] = "personal"
     wants: ClassVar[str] = "PATH"
@@ -108,10 +110,18 @@ def by_seed(folder: Path) -> Contents:
     classes = class_folders(folder)
     if len(classes) < 2 or "train" in classes:
         raise UserError(
-            f"{folder} holds the folders {', '.join(classes) or '(none)'}, but needs train and "
-            "test with a folder of pictures a class in each, or two classes at least."
+            f"{folder} holds {_told(classes)}: give it a folder of pictures for each of two or more "
+            "classes, or train and test with such folders in each."
         )
     return seeded(folder, [spaced(c) for c in classes], tree(folder, "", numbered(classes)))
+
+
+def _told(folders: Sequence[str]) -> str:
+    """A few of the folders' names."""
+    if not folders:
+        return "no folders"
+    more = ", ..." if len(folders) > 5 else ""
+    return f"only the folder{'s' if len(folders) > 1 else ''} {', '.join(folders[:5])}{more}"
 
 
 def test_folder(folder: Path) -> str:

@@ -31,7 +31,7 @@ RESULTS = [
     *CELL,
     *["metric", "value", "std_clients", "worst_client", "counted", "reason", "clients"],
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
-    *["seconds_round", "peak_bytes", "hardware", "on_gpu"],
+    *["seconds_round", "peak_bytes", "hardware", "on_gpu", "notes"],
     "path",
 ]
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
@@ -123,6 +123,7 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         "peak_bytes": record.peak_bytes,
         "hardware": _hardware(record),
         "on_gpu": str(record.hardware.get("device", "")).startswith("cuda"),
+        "notes": "\n".join(record.notes),
         "path": str(folder),
     }
     if record.status != "done":

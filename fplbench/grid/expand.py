@@ -169,7 +169,7 @@ def _scenarios(
     except ValidationError as error:
         _explain(error, f"scenario {kind.name}", problems)
     except UserError as error:
-        problems.add(f"{dataset}, {kind.name}: {error}.")
+        problems.add(f"{dataset}, {kind.name}: {str(error).rstrip('.')}.")
     return []
 
 
@@ -229,4 +229,6 @@ def _try_splits(cells: list[Cell], bench: Workbench, problems: _Problems) -> Non
         try:
             kind.build(bench.data(cell.dataset), kind.Settings(**cell.scenario_settings), cell.seed)
         except UserError as error:
-            problems.add(f"{cell.dataset}, {cell.scenario}, seed {cell.seed}: {error}.")
+            problems.add(
+                f"{cell.dataset}, {cell.scenario}, seed {cell.seed}: {str(error).rstrip('.')}."
+            )

@@ -82,7 +82,10 @@ def ended(
         out.print(f"Nothing to do: all {skipped} cells are in {store.root} already.", markup=False)
     else:
         were = f", {skipped} were done before" if skipped else ""
-        out.print(f"{fresh} cells done{were}; records are in {store.root}.", markup=False)
+        out.print(
+            f"{fresh} {'cell' if fresh == 1 else 'cells'} done{were}; records are in {store.root}.",
+            markup=False,
+        )
     unfinished = [job for job in jobs if after[job.id] != "done"]
     for job in unfinished:
         record = store.find(job.id)

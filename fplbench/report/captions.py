@@ -149,6 +149,7 @@ def notes(
         names = [title(name) for name in dict.fromkeys(part["metric"])]
         found.append(f"n/a, {row}, {and_(names)}: {str(reason).rstrip('.')}.")
     if kind == "headline":
+        found += told_of_data(frame[frame["status"] == "done"].drop_duplicates("id"))
         found += stopped(frame[frame["status"] != "done"].drop_duplicates("id"))
     if kind == "cost":
         found += _measured_on(frame[frame["status"] == "done"].drop_duplicates("id"))
@@ -169,6 +170,15 @@ def _measured_on(cells: pd.DataFrame) -> list[str]:
     if len(hardware) > 1:
         notes.append("Seconds and memory of different hardware cannot be compared.")
     return notes
+
+
+def told_of_data(cells: pd.DataFrame) -> list[str]:
+    """What records say of their data and weights: images left out, a part of a data set."""
+    said: dict[str, list[str]] = {}
+    for column, notes in cells.groupby("column")["notes"]:
+        for note in dict.fromkeys("\n".join(notes).split("\n")):
+            said.setdefault(note, []).append(str(column))
+    return [f"{and_(columns)}: {note.rstrip('.')}." for note, columns in said.items() if note]
 
 
 def stopped(cells: pd.DataFrame) -> list[str]:

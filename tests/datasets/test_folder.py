@@ -73,9 +73,9 @@ def test_domains_lie_above_the_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        ({}, r"\(none\)"),
-        ({"one": 3}, "two classes at least"),
-        ({"train": 3, "other": 3}, "needs train and test"),
+        ({}, "holds no folders: give it"),
+        ({"one": 3}, "holds only the folder one: give it a folder .* two or more classes"),
+        ({"train": 3, "other": 3}, "or train and test with such folders in each"),
         ({"a": 2, "b": 0}, "no pictures of b"),
     ],
 )

@@ -179,7 +179,7 @@ def test_a_failing_cell_stops_no_other_and_is_tried_again_when_asked(
     more = plugin(tmp_path / "plugins", "raise ValueError('no such thing')")
     out = tmp_path / "out"
     said, err = here(out, *more, code=1, grid=ONE)
-    assert "1 cells done" in said
+    assert "1 cell done" in said
     assert "failed: broken on digits, seed 0: no such thing" in err
     assert "--retry-failed" in err
     (path,) = out.glob("broken*/record.json")
