@@ -110,8 +110,8 @@ def by_seed(folder: Path) -> Contents:
     classes = class_folders(folder)
     if len(classes) < 2 or "train" in classes:
         raise UserError(
-            f"{folder} holds {_told(classes)}: give it a folder of pictures for each of two or more "
-            "classes, or train and test with such folders in each."
+            f"{folder} holds {_told(classes)}: give it a folder of pictures for each of two or "
+            "more classes, or train and test with such folders in each."
         )
     return seeded(folder, [spaced(c) for c in classes], tree(folder, "", numbered(classes)))
 

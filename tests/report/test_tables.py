@@ -64,7 +64,10 @@ def test_what_records_say_of_their_data_stands_below(tmp_path: Path) -> None:
     store_values(tmp_path, {"promptfl": [70.0, 72.0]}, notes=[left_out, "other weights"])
     store_values(tmp_path, {"coop": [60.0]}, notes=["other weights"])
     notes = headline(tmp_path).notes
-    assert notes[-2:] == [f"digits: {left_out}.", "digits: other weights."]
+    assert [note for note in sorted(notes) if note.startswith("digits")] == [
+        f"digits: {left_out}.",
+        "digits: other weights.",
+    ]
 
 
 def test_one_seed_has_no_deviation(tmp_path: Path) -> None:
