@@ -39,8 +39,9 @@ def on_ray(
     stop = Stop()
     driver = _Driver(ray, setup, tools, watcher, at_once, gpus_per_cell)
     try:
-        with stop.listening():
-            driver.run(jobs)
+        # Patient, for an exception that comes out of ray.wait leaves Ray as a SystemError.
+        with stop.listening(), stop.patient():
+            driver.run(jobs, stop)
     finally:
         driver.end()
         if ours:
@@ -96,10 +97,11 @@ class _Driver:
             _cell
         )
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[Job], stop: Stop) -> None:
         """Give out the cells; those of other runners are looked at again and again."""
         waiting = list(jobs)
         while waiting or self._running:
+            stop.leave_if_asked()
             elsewhere = []
             for job in waiting:
                 if settled(self._store, self._setup, job.id):

@@ -143,6 +143,12 @@ def test_ray_gives_the_same_bits(tmp_path: Path, cache: Path, quiet: Path) -> No
     wait_for(tmp_path, process, 3)
     os.killpg(process.pid, signal.SIGKILL)  # the driver; Ray's own processes see it and go
     process.communicate(timeout=60)
+    process = start(tmp_path, cache, GRID, "--executor", "ray", "--jobs", "2")
+    wait_for(tmp_path, process, finished(tmp_path) + 2)
+    process.terminate()  # while it waits for Ray
+    said = process.communicate(timeout=60)
+    assert process.returncode == EXIT, said
+    assert "the same command goes on" in said[1]
     run(tmp_path, cache, GRID, "--executor", "ray", "--jobs", "2")
     assert outcome(tmp_path) == outcome(quiet)
 
