@@ -25,6 +25,7 @@ from fplbench.grid.processes import in_process, in_processes, shared_out
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.grid.work import Job, Setup, Tools, settled
 from fplbench.grid.workbench import Workbench
+from fplbench.method import Method
 from fplbench.registry import Broken, Found
 from fplbench.screen import Screen
 from fplbench.spec import Request
@@ -84,20 +85,7 @@ def run(
     environment.full_precision()
     environment.keep_freed_memory()
     devices = choose_devices(how.device)
-    setup = Setup(
-        store=output,
-        cache=cache_folder(),
-        device=devices[0],
-        plugins=tuple(plugins),
-        root=root,
-        inputs=frozenset[str]().union(
-            *(methods.classes[name].inputs for name in request.methods if name in methods.classes)
-        ),
-        skip_broken=how.skip_broken,
-        threads=how.threads,
-        checkpoint=how.checkpoint,
-        tensorboard=how.tensorboard,
-    )
+    setup = _setup(request, methods, output, how, plugins, root, devices[0])
     # Several processes compute on the devices; this one then only looks at data and weights.
     jobs = how.jobs or len(devices)
     alone = how.executor == "local" and jobs == 1
@@ -143,6 +131,31 @@ def _check(how: How) -> None:
         require_ray()
     if how.tensorboard:
         require_tensorboard()
+
+
+def _setup(
+    request: Request,
+    methods: Found[Method],
+    output: Path,
+    how: How,
+    plugins: Sequence[Path],
+    root: Path | None,
+    device: str,
+) -> Setup:
+    """What any process needs to know to compute a cell of this run."""
+    chosen_ones = [methods.classes[name] for name in request.methods if name in methods.classes]
+    return Setup(
+        store=output,
+        cache=cache_folder(),
+        device=device,
+        plugins=tuple(plugins),
+        root=root,
+        inputs=frozenset[str]().union(*(method.inputs for method in chosen_ones)),
+        skip_broken=how.skip_broken,
+        threads=how.threads,
+        checkpoint=how.checkpoint,
+        tensorboard=how.tensorboard,
+    )
 
 
 def _compute(
