@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +26,12 @@ from PIL.Image import DecompressionBombError, Image
 from torch import Tensor
 
 from fplbench.clip import Backbone
+from fplbench.data.progress import Progress
 from fplbench.dataset import Data
 from fplbench.errors import UserError
 from fplbench.views import VIEWS_VERSION, Seen
 
 FloatArray = NDArray[np.float32] | NDArray[np.float16]
-Progress = Callable[[int, int], None]
 
 # Patches are 196 times as many as pooled features in a ViT-B/16 and rounded to float16 on disk;
 # docs/performance.md says what that does to logits. A kind's name is part of its file's name.

@@ -71,6 +71,11 @@ class Screen:
         label = f"rounds: {job.cell.label()}"
         self._bars.reset(self._rows[worker], description=label, total=None, numbers="")
 
+    def encoded(self, worker: int, done: int, images: int) -> None:
+        """The image tower has done this many images of a split that the worker's cell needs."""
+        row = self._rows[worker]
+        self._bars.update(row, completed=done, total=images, numbers="images encoded first")
+
     def round(self, worker: int, done: int, rounds: int, row: dict[str, float]) -> None:
         """The worker's cell has done this many rounds."""
         # An accuracy is measured in some rounds only; the last one stays.

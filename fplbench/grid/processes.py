@@ -113,6 +113,8 @@ class _Pool:
         if kind == "began":
             member.at = self._jobs[what]
             self._watcher.began(number, member.at)
+        elif kind == "encoded":
+            self._watcher.encoded(number, *what)
         elif kind == "round":
             self._watcher.round(number, *what)
         elif kind == "ended":
@@ -214,6 +216,9 @@ class _Teller:
 
     def began(self, worker: int, job: Job) -> None:
         self.send("began", job.id)
+
+    def encoded(self, worker: int, done: int, images: int) -> None:
+        self.send("encoded", (done, images))
 
     def round(self, worker: int, done: int, rounds: int, row: dict[str, float]) -> None:
         self.send("round", (done, rounds, row))

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -103,6 +104,9 @@ class Watcher(Protocol):
     def began(self, worker: int, job: Job) -> None:
         """A worker has taken a cell."""
 
+    def encoded(self, worker: int, done: int, images: int) -> None:
+        """The image tower has done this many images of a split that the worker's cell needs."""
+
     def round(self, worker: int, done: int, rounds: int, row: dict[str, float]) -> None:
         """The worker's cell has done this many rounds; row: the last one's of the history."""
 
@@ -176,6 +180,7 @@ class Runner:
         def on_round(done: int, rounds: int, row: dict[str, float]) -> None:
             self.watcher.round(self.number, done, rounds, row)
 
+        self.tools.bench.on_encoded = partial(self.watcher.encoded, self.number)
         try:
             method = self.tools.method(job.cell)
             outcome = run_cell(job.cell, self.tools.bench, method, on_round, journal)

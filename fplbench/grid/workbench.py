@@ -16,7 +16,7 @@ import torch
 from fplbench import clip
 from fplbench.clip import Backbone, TextTower
 from fplbench.data.prepare import prepared
-from fplbench.data.progress import Watch, unwatched
+from fplbench.data.progress import Progress, Watch, unwatched
 from fplbench.dataset import Data, Dataset, IntArray, chosen
 from fplbench.engine.federation import Images
 from fplbench.features import features
@@ -31,8 +31,11 @@ class Workbench:
     root: the folder of data sets, None when not given; store: the folder of caches.
     inputs: all that the run's methods ask for, so that the image tower runs once for them.
     skip_broken: leave unusable images out instead of refusing the data set. watch: shows the
-    examination of a data set's files.
+    examination of a data set's files. on_encoded: called with images done and to do while the
+    image tower works.
     """
+
+    on_encoded: Progress | None = None
 
     def __init__(
         self,
@@ -107,6 +110,7 @@ class Workbench:
                 patches="patches" in inputs | self._inputs,
                 cache=self._store / "features",
                 device=self.device,
+                progress=self.on_encoded,
                 view=view,
             )
             self._images[key] = Images(
