@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
@@ -14,6 +14,16 @@ from fplbench.report.significance import LEVEL, Ranking
 Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "pivot"]
 
 MOST_NOTES = 8
+SHARED = "Global, Gl.: the shared prompt alone, on the test images of all clients"
+# Column heads that do not explain themselves (docs/protocol.md).
+MEANINGS = {
+    "local_own": "Own: as Local, but only the client's own classes can be answered",
+    "neighbor": "Neighb.: classes of the other clients",
+    "hm": "HM: harmonic mean of Local, Base and Novel",
+    "hm_bn": "HM b/n: harmonic mean of Base and Novel",
+    "cm": "CM: mean of Local and the harmonic mean of Base and Novel",
+    **dict.fromkeys(("global", "global_novel", "global_domains", "global_hold_out"), SHARED),
+}
 WHATS = {
     "headline": "Accuracy in percent after the last round",
     "average": "Mean accuracy in percent after the last round",
@@ -116,6 +126,12 @@ def _describe(group: Group) -> str:
         return ", ".join(f"{name} {show(value)}" for name, value in settings.items())
 
 
+def meanings(quantities: Iterable[str]) -> list[str]:
+    """A note on the heads that do not explain themselves."""
+    found = dict.fromkeys(MEANINGS[name] for name in quantities if name in MEANINGS)
+    return [f"{'. '.join(found)}."] if found else []
+
+
 def entry_notes(labelled: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
     """What the words and signs in entries mean."""
     entries = [entry for _, row in labelled for entry in row]
@@ -142,8 +158,8 @@ def notes(
 ) -> list[str]:
     """What the entries leave unsaid. labelled: the rows' labels with their entries."""
     frame = group.frame[group.frame["column"].isin(list(columns))]
-    wanted = {name for names in columns.values() for name in names}
-    found = entry_notes(labelled)
+    wanted = list(dict.fromkeys(name for names in columns.values() for name in names))
+    found = [*meanings(wanted), *entry_notes(labelled)]
     without = frame[frame["metric"].isin(wanted) & frame["value"].isna()]
     for (row, reason), part in without.groupby(["row", "reason"], sort=False):
         names = [title(name) for name in dict.fromkeys(part["metric"])]

@@ -79,7 +79,7 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
         quantities=metrics * len(shown_columns),
         rows=body,
         caption=_caption(cells, [*rows, *columns], metrics, body, comparable),
-        notes=_notes(cells, body),
+        notes=[*captions.meanings(metrics), *_notes(cells, body)],
         corner=", ".join("Method" if name == "method" else _bare(name) for name in rows),
     )
 

@@ -160,3 +160,13 @@ def test_a_damaged_record_is_named_below_the_tables(tmp_path: Path) -> None:
 def test_nothing_to_report_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no records"):
         write_tables(load_results(tmp_path), tmp_path / "out", TITLES)
+
+
+def test_heads_that_do_not_explain_themselves_are_explained(comparison: Path) -> None:
+    found = {table.name: table.notes for table in layouts(load_results(comparison), TITLES)}
+    assert found["base2novel-shapes"][0] == (
+        "HM: harmonic mean of Local, Base and Novel. "
+        "CM: mean of Local and the harmonic mean of Base and Novel."
+    )
+    assert found["domains"][0].startswith("Global, Gl.: the shared prompt alone")
+    assert not any(note.startswith("HM") for note in found["base2novel-shapes-cost"])
