@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
@@ -14,7 +14,7 @@ from fplbench.report.significance import LEVEL, Ranking
 Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "pivot"]
 
 MOST_NOTES = 8
-SHARED = "Global, Gl.: the shared prompt alone, on the test images of all clients"
+SHARED = "the shared prompt alone, on the test images of all clients"
 # Column heads that do not explain themselves (docs/protocol.md).
 MEANINGS = {
     "local_own": "Own: as Local, but only the client's own classes can be answered",
@@ -22,7 +22,6 @@ MEANINGS = {
     "hm": "HM: harmonic mean of Local, Base and Novel",
     "hm_bn": "HM b/n: harmonic mean of Base and Novel",
     "cm": "CM: mean of Local and the harmonic mean of Base and Novel",
-    **dict.fromkeys(("global", "global_novel", "global_domains", "global_hold_out"), SHARED),
 }
 WHATS = {
     "headline": "Accuracy in percent after the last round",
@@ -126,9 +125,11 @@ def _describe(group: Group) -> str:
         return ", ".join(f"{name} {show(value)}" for name, value in settings.items())
 
 
-def meanings(quantities: Iterable[str]) -> list[str]:
+def meanings(quantities: Sequence[str]) -> list[str]:
     """A note on the heads that do not explain themselves."""
-    found = dict.fromkeys(MEANINGS[name] for name in quantities if name in MEANINGS)
+    found = [MEANINGS[name] for name in quantities if name in MEANINGS]
+    heads = [title(name).partition(" ")[0] for name in quantities if name.startswith("global")]
+    found += [f"{', '.join(dict.fromkeys(heads))}: {SHARED}"] if heads else []
     return [f"{'. '.join(found)}."] if found else []
 
 
