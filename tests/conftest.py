@@ -1,5 +1,13 @@
-"""Tests compute on one thread: their tensors are so small that two threads mostly wait."""
+"""Tests compute on one thread: their tensors are so small that two threads mostly wait.
 
-import torch
+Commands that tests run in this process take more; they give their cores away as the command line
+does, which must be said before torch is there.
+"""
+
+from fplbench.openmp import wait_briefly
+
+wait_briefly()
+
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
