@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 # Long enough for the time between two operations, so that threads with cores of their own are
-# as fast as with libgomp's default (about 300,000).
+# as fast as with libgomp's default (300,000 by its manual).
 SPINS = "10000"
 
 

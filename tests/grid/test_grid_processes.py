@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,17 +216,25 @@ def test_a_cell_that_kills_its_process_is_recorded_as_failed(tmp_path: Path, cac
     assert statuses == {"broken": "failed", "zeroshot": "done"}
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 160 kB."""
-    folder = tmp_path / "disk"
+@contextmanager
+def disk(folder: Path, options: str) -> Iterator[Path]:
+    """A file system in memory, mounted with these options."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"mounting is not allowed here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 160 kB."""
+    with disk(tmp_path / "disk", "size=160k") as folder:
+        yield folder
 
 
 def test_a_full_disk_loses_nothing_finished(small_disk: Path, here: Here, quiet: Path) -> None:
@@ -242,15 +251,7 @@ def test_a_full_disk_loses_nothing_finished(small_disk: Path, here: Here, quiet:
 
 
 def test_a_read_only_folder_is_one_sentence(tmp_path: Path, here: Here) -> None:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"mounting is not allowed here: {mounted.stderr.strip()}")
-    try:
+    with disk(tmp_path / "disk", "ro") as folder:
         _, err = here(folder / "out", code=2)
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
     assert "Read-only file system" in err
     assert len(err.strip().splitlines()) == 1
