@@ -16,12 +16,13 @@ from fplbench.report.entries import Entry
 from fplbench.report.escape import markdown
 from fplbench.report.groups import METRIC_TITLES, Group, natural, split
 from fplbench.report.layout import entry
-from fplbench.report.published import Published, beside, differences, published
+from fplbench.report.published import Published, beside, differences, no_evidence, published
 
 HEADS = ("Data set", "Metric", "Method", "Ours", "Published", "Diff.", "From", "Notes")
 CONTEXT = (
     "Context, not a target: the papers ran their own protocols and disagree with one another. "
-    "Diff. is ours minus published, in points."
+    "Diff. is ours minus published, in points; `at chance`: the paper's own zero-shot CLIP, or the "
+    "number itself, is no better than guessing."
 )
 
 
@@ -39,7 +40,10 @@ class Pair:
 
     @property
     def difference(self) -> float | None:
-        return None if self.ours.mean is None else self.ours.mean - self.theirs.mean
+        """None where either number says nothing."""
+        if self.ours.mean is None or no_evidence(self.theirs):
+            return None
+        return self.ours.mean - self.theirs.mean
 
     def texts(self) -> tuple[str, ...]:
         """The row as it is printed, under HEADS."""
@@ -49,13 +53,14 @@ class Pair:
         ours = self.ours.text if self.ours.mean is None else ours
         ours += f" ± {self.ours.std:.2f}" if self.ours.std is not None else ""
         ours += f" ({self.ours.seeds})" if self.ours.mean is not None else ""
+        difference = "" if self.difference is None else f"{self.difference:+.2f}"
         return (
             self.dataset,
             captions.title(self.metric),
             self.method,
             ours,
             theirs,
-            "" if self.difference is None else f"{self.difference:+.2f}",
+            "at chance" if no_evidence(self.theirs) else difference,
             self.theirs.source,
             ", ".join(map(str, self.notes)),
         )
@@ -118,7 +123,8 @@ def nothing(results: pd.DataFrame) -> str:
     mine = sorted(set(results["scenario"] + " with " + results["backbone"]))
     return (
         "No published number is of the same method, data set, scenario and backbone as one of "
-        f"these records ({'; '.join(mine)}). There are numbers for {'; '.join(combos)}; "
+        f"these records ({'; '.join(mine)}); a held-out domain, or a setting that makes another "
+        f"method, is never paired. There are numbers for {'; '.join(combos)}; "
         "`fplbench list presets` has the settings of such tables."
     )
 

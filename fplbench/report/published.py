@@ -18,32 +18,36 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from fplbench.report.groups import absent, show
+from fplbench.report.groups import WITHOUT_EFFECT, absent, show
+
+Values = dict[str, str | bool | int | float | None]
+
+SOME = "some"
+"""Of a weight that a paper does not name: above zero."""
+# What one asks of a run, not what the run is; the clients and shots are compared apart.
+UNCOMPARED = (*WITHOUT_EFFECT, "train.evaluate_on", "scen.clients", "scen.shots")
 
 
 class Table(BaseModel):
-    """A paper's table. training: what its repository sets; clients: where the table says none.
+    """A paper's table, by what it or its repository says of its runs.
 
-    notes: of all its numbers; methods: of those of one method.
+    training, scenario: as in our records; settings: of a method's by its name in the table, or of
+    `all`. backbone, shots: where the rows name none. notes: of all its numbers; methods: of those
+    of one method; copied: methods whose rows are another paper's, so that none of this holds.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     paper: str
     table: str
-    training: dict[str, float] = {}
-    clients: int | None = None
-    notes: list[str]
-    methods: dict[str, str]
-
-
-class Variant(BaseModel):
-    """A published name for a method of ours with a setting above zero."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    method: str
-    above_zero: str
+    training: Values = {}
+    scenario: Values = {}
+    settings: dict[str, Values] = {}
+    backbone: str | None = None
+    shots: str | None = None
+    notes: list[str] = []
+    methods: dict[str, str] = {}
+    copied: list[str] = []
 
 
 class Words(BaseModel):
@@ -54,10 +58,18 @@ class Words(BaseModel):
     scenarios: dict[str, str]
     backbones: dict[str, str]
     metrics: dict[str, str]
-    variants: dict[str, Variant]
-    plain: dict[str, str]
+    variants: dict[str, str]
+    means: dict[str, Values]
+    asks: Values
+    footnoted: list[str]
+    untrained: str
+    classes: dict[str, int]
+    near_chance: float
     zhou: str
     no_zhou_split: list[str]
+    sgd: Values
+    dassl: Values
+    prompts: Values
     tables: list[Table]
 
 
@@ -89,6 +101,21 @@ class Published:
         """The paper and its table, short."""
         return f"{self.paper.split(',')[0]}, table {self.table}"
 
+    @property
+    def classes(self) -> int | None:
+        """How many compete; None for an average over data sets and for harmonic means."""
+        whole = words().classes.get(self.dataset)
+        if whole is None or self.metric in ("hm", "cm"):
+            return None
+        if self.scenario != "base2novel":
+            return whole
+        return whole // 2 if self.metric == "novel" else -(-whole // 2)
+
+    @property
+    def at_chance(self) -> bool:
+        """Below `near_chance` times what guessing would give."""
+        return bool(self.classes) and self.mean < words().near_chance * 100 / (self.classes or 1)
+
 
 @cache
 def words() -> Words:
@@ -107,16 +134,16 @@ def published() -> tuple[Published, ...]:
 def _number(row: Mapping[str, str]) -> Published:
     known = words()
     scenario, alpha = re.match(r"(.*?)(?:\(([\d.]+)\).*)?$", row["scenario"]).groups()  # type: ignore[union-attr]
-    metric = row["metric"]
-    variant = known.variants.get(row["method"])
+    metric, table = row["metric"], _table(row["paper"], row["table"])
+    backbone = row["backbone"] or table.backbone
     return Published(
         paper=row["paper"],
         table=row["table"],
-        method=variant.method if variant else row["method"],
+        method=known.variants.get(row["method"], row["method"]),
         named=row["method"],
         dataset=row["dataset"],
         scenario=known.scenarios[scenario],
-        arch=known.backbones[row["backbone"]] if row["backbone"] else None,
+        arch=known.backbones[backbone] if backbone else None,
         metric=known.metrics.get(metric, metric.replace("local:", "domain/")),
         mean=float(row["mean"]),
         std=float(row["std"]) if row["std"] else None,
@@ -124,9 +151,13 @@ def _number(row: Mapping[str, str]) -> Published:
         participation=float(row["participation"].rstrip("%")) / 100
         if row["participation"]
         else None,
-        shots=row["shots"] or None,
+        shots=row["shots"] or table.shots,
         alpha=float(alpha) if alpha else None,
     )
+
+
+def _table(paper: str, table: str) -> Table:
+    return next(t for t in words().tables if (t.paper, t.table) == (paper, table))
 
 
 def beside(cell: pd.Series[Any]) -> list[Published]:
@@ -144,15 +175,30 @@ def beside(cell: pd.Series[Any]) -> list[Published]:
         == (cell["method"], cell["dataset"], cell["scenario"])
         and one.arch in (arch, None)
         and (one.arch is not None or arch in words().backbones.values())
-        and _same_variant(one, cell)
+        and not _another(one, cell)
     ]
 
 
-def _same_variant(one: Published, cell: pd.Series[Any]) -> bool:
-    variant, plain = words().variants.get(one.named), words().plain.get(one.method)
-    if variant:
-        return bool(_setting(cell, f"set.{variant.above_zero}"))
-    return not (plain and _setting(cell, f"set.{plain}"))
+def _another(one: Published, cell: pd.Series[Any]) -> bool:
+    """Whether a cell is another method than a number's, or answers another question.
+
+    That is what a switch, a choice or a weight makes that is zero in one of them alone. A budget,
+    a size, a precision does not: it is told in a footnote.
+    """
+    ours = _ours(cell)
+    return any(
+        _of_other_kind(theirs, ours[name])
+        for name, theirs in _known(one).items()
+        if name in ours and not name.startswith("train.") and _bare(name) not in words().footnoted
+    )
+
+
+def _of_other_kind(theirs: object, ours: object) -> bool:
+    if theirs == SOME:
+        return not ours
+    if any(value is None or isinstance(value, bool | str) for value in (theirs, ours)):
+        return theirs != ours
+    return (theirs == 0) != (ours == 0)
 
 
 def differences(one: Published, cell: pd.Series[Any]) -> list[str]:
@@ -161,52 +207,113 @@ def differences(one: Published, cell: pd.Series[Any]) -> list[str]:
 
 
 def _differences(one: Published, cell: pd.Series[Any]) -> Iterator[str]:
-    table = next(t for t in words().tables if (t.paper, t.table) == (one.paper, one.table))
-    theirs: dict[str, object] = {
-        "clients": one.clients or table.clients,
-        "participation": one.participation,
-        **({"Dirichlet's alpha": one.alpha} if one.scenario in ("personal", "domains") else {}),
-        **table.training,
-    }
-    ours: dict[str, object] = {
-        "clients": cell["clients"],
-        "Dirichlet's alpha": _alpha(cell),
-        **{name: _setting(cell, f"train.{name}") for name in ("participation", *table.training)},
-    }
+    ours, known = _ours(cell), _known(one)
+    theirs = {name: value for name, value in known.items() if value != SOME}
+    if one.named == words().untrained:  # the training tells nothing of it
+        theirs = {name: v for name, v in theirs.items() if not name.startswith(("train.", "set."))}
     told = [
-        f"{name.replace('_', ' ')} {show(value)} (ours {_shown(ours[name])})"
+        f"{_title(name)} {_shown(value)} (ours {_shown(ours.get(name, _no(name)))})"
         for name, value in theirs.items()
-        if value is not None and value != ours[name]
+        if value != ours.get(name)
     ]
     if one.shots is not None and one.shots != "few-shot":
         shots = _setting(cell, "scen.shots")
         mine = "all" if absent(shots) else show(shots)
         told += [f"shots {one.shots} (ours {mine})"] if one.shots != mine else []
-    short = one.source
     if told:
-        yield f"{short}: {', '.join(told)}"
-    unsaid = [name for name, value in theirs.items() if value is None]
-    unsaid += ["backbone"] if one.arch is None else []
+        yield f"{one.source}: {', '.join(told)}"
+    unsaid = ["backbone"] if one.arch is None else []
     unsaid += ["number of shots"] if one.shots in (None, "few-shot") else []
-    unsaid += [] if table.training else ["rounds and local epochs"]
+    # Whatever a record holds and nothing is known of is named, so that no setting passes unsaid.
+    unsaid += [f"{_title(n)} (ours {_shown(v)})" for n, v in ours.items() if n not in theirs]
     if unsaid:
-        yield f"{short}: not known here: {', '.join(unsaid)}"
+        yield f"{one.source}: not known here: {', '.join(unsaid)}"
     weights = str(cell["backbone"]).partition(":")[2]
     if weights != "openai":
         yield f"ours has the weights of {weights}, the papers OpenAI's"
     split = str(_setting(cell, "ident.split") or "not recorded")
     if not split.startswith(words().zhou) and one.dataset not in words().no_zhou_split:
         yield f"{one.dataset}: the papers have CoOp's split (split_zhou), ours is: {split}"
-    note = table.methods.get(one.named)
-    if note:
-        yield note
-    yield from table.notes
+    yield from _chance(one)
+    table = _table(one.paper, one.table)
+    if one.named in table.methods:
+        yield table.methods[one.named]
+    yield from () if one.named in table.copied else table.notes
 
 
-def _alpha(cell: pd.Series[Any]) -> object:
-    """None where a domain has one client, so that nothing is dealt."""
-    alone = _setting(cell, "scen.clients_per_domain") == 1
-    return None if alone else _setting(cell, "scen.alpha")
+def no_evidence(one: Published) -> bool:
+    """Whether a number says nothing: it is at chance, or zero-shot CLIP is in its table."""
+    return one.at_chance or bool(_untrained_at_chance(one.paper, one.table, one.dataset))
+
+
+def _chance(one: Published) -> Iterator[str]:
+    rule = f"below {words().near_chance:g} times the chance among {one.classes} classes"
+    untrained = _untrained_at_chance(one.paper, one.table, one.dataset)
+    if untrained:
+        low, high = min(untrained), max(untrained)
+        yield (
+            f"{one.source}: zero-shot CLIP is at chance on {one.dataset} in the paper itself "
+            f"({low:g} to {high:g} %: {rule}), as class names would make it that do not belong to "
+            "the labels; none of its numbers there can be compared"
+        )
+    elif one.at_chance:
+        yield f"{one.source}: {one.mean:g} % is at or near chance in the paper itself ({rule})"
+
+
+@cache
+def _untrained_at_chance(paper: str, table: str, dataset: str) -> tuple[float, ...]:
+    """The numbers of zero-shot CLIP in a table on a data set that are at chance."""
+    return tuple(
+        one.mean
+        for one in published()
+        if (one.paper, one.table, one.dataset) == (paper, table, dataset)
+        and one.named == words().untrained
+        and one.at_chance
+    )
+
+
+def _known(one: Published) -> dict[str, object]:
+    """What is known of a number's run, by the columns of the tidy table."""
+    table, every = _table(one.paper, one.table), words()
+    own = (table.settings.get("all", {}), table.settings.get(one.named, {}))
+    training = table.training
+    if one.named in table.copied:
+        own, training = ({}, {}), {}
+    known: dict[str, object] = {f"train.{name}": value for name, value in training.items()}
+    known |= {f"scen.{name}": value for name, value in (every.asks | table.scenario).items()}
+    for settings in (every.means.get(one.named, {}), *own):
+        known |= {f"set.{name}": value for name, value in settings.items()}
+    clients = known.pop("scen.clients", None)
+    printed = {"clients": one.clients or clients, "train.participation": one.participation}
+    printed["scen.alpha"] = one.alpha
+    return known | {name: value for name, value in printed.items() if value is not None}
+
+
+def _ours(cell: pd.Series[Any]) -> dict[str, Any]:
+    """What a record says of its run, without what has no effect there."""
+    trained = cell["method"] != words().untrained
+    kinds = ("train.", "scen.", "set.") if trained else ("scen.",)
+    found = {
+        str(name): cell[name]
+        for name in cell.index
+        if str(name).startswith(kinds) and name not in UNCOMPARED and not absent(cell[name])
+    }
+    if found.get("scen.clients_per_domain") == 1:  # nothing is dealt
+        found.pop("scen.alpha", None)
+    return {"clients": cell["clients"]} | found
+
+
+def _bare(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _title(name: str) -> str:
+    return "Dirichlet's alpha" if name == "scen.alpha" else _bare(name).replace("_", " ")
+
+
+def _no(name: str) -> str:
+    """What a record without such a setting says of it."""
+    return "none" if name.startswith("scen.") else "not recorded"
 
 
 def _setting(cell: pd.Series[Any], name: str) -> Any:
@@ -215,4 +322,4 @@ def _setting(cell: pd.Series[Any], name: str) -> Any:
 
 
 def _shown(value: object) -> str:
-    return "none" if value is None else show(value)
+    return "none" if value in (None, "") else show(value)

@@ -9,14 +9,32 @@ import pytest
 from command_line import call
 from make_records import make_record, write_done
 
+from fplbench import registry
 from fplbench.report import beside
 from fplbench.report.beside import compare
-from fplbench.report.published import Published, published, words
+from fplbench.report.published import Published, no_evidence, published, words
 from fplbench.results import load_results
+from fplbench.scenarios import SCENARIOS
+from fplbench.spec import Training
 from fplbench.store import Metric, Store
 
 VIT = "ViT-B-16:openai"
 ZHOU = {"split": "split_zhou_OxfordFlowers.json"}
+
+
+METHODS = registry.methods().classes
+
+
+def complete(method: str, changes: dict[str, object]) -> dict[str, object]:
+    """A cell on Flowers102 with every setting that the method, scenario and training have."""
+    sets = {k: v for k, v in changes.items() if k in METHODS[method].Config.model_fields}
+    training = {k: v for k, v in changes.items() if k in Training.model_fields}
+    return {
+        "method": method,
+        "metrics": accuracies(local=90.0),
+        "settings": METHODS[method].Config(**sets).model_dump(mode="json"),
+        "training": Training(**training).model_dump(mode="json"),  # type: ignore[arg-type]
+    }
 
 
 def accuracies(**means: float) -> dict[str, Metric]:
@@ -150,7 +168,116 @@ def test_the_other_algorithms_of_dpfpl_are_named(tmp_path: Path) -> None:
     assert {pair.theirs.paper.split(",")[0] for pair in found.pairs} == {"DP-FPL"}
     told = " | ".join(found.footnotes)
     assert "DP-FPL's FedPGP is another algorithm" in told
-    assert "not known here: backbone, number of shots, rounds and local epochs" in told
+    assert "shots all (ours 16)" in told
+    assert "not known here: local epochs (ours 2)" in told
+
+
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        ("promptfl", {"csc": True}),
+        ("promptfl", {"prox_mu": 0.5}),
+        ("promptfl", {"position": "front"}),
+        ("fedpgp", {"mu": 0.0}),
+        ("fedotp", {"ot": "Sinkhorn"}),
+    ],
+)
+def test_another_variant_of_a_method_has_no_number_beside_it(
+    method: str, change: dict[str, object], tmp_path: Path
+) -> None:
+    assert compare(of(tmp_path / "plain", complete(method, {})), {}).pairs
+    assert not compare(of(tmp_path / "changed", complete(method, change)), {}).pairs
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"n_ctx": 4}, "n ctx 16 (ours 4)"),
+        ({"rank": 2}, "rank 8 (ours 2)"),
+        ({"tau": 1.0}, "tau 0.5 (ours 1)"),
+        ({"mu": 2.0}, "mu 0.5 (ours 2)"),
+        ({"ctx_init": "a photo of a"}, "ctx init none (ours a photo of a)"),
+        ({"guidance": "template"}, "guidance placeholder (ours template)"),
+        ({"views": 8}, "views new at every step (ours 8)"),
+        ({"precision": "bf16"}, "precision fp16 (ours bf16)"),
+        ({"momentum": 0.0}, "momentum 0.9 (ours 0)"),
+        ({"weight_decay": 0.0}, "weight decay 0.0005 (ours 0)"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_another_size_budget_or_precision_has_a_footnote(
+    change: dict[str, object], note: str, tmp_path: Path
+) -> None:
+    found = compare(of(tmp_path, complete("fedpgp", change)), {})
+    (pair,) = found.pairs
+    assert any(note in found.footnotes[number - 1] for number in pair.notes)
+
+
+def test_a_setting_that_nothing_is_known_of_is_named(tmp_path: Path) -> None:
+    cell = complete("fedpgp", {})
+    cell["settings"] = {**METHODS["fedpgp"].Config().model_dump(), "brand_new": 3}
+    cell["training"] = {**Training().model_dump(mode="json"), "warmup": "linear"}
+    found = compare(of(tmp_path, cell), {})
+    unsaid = [note for note in found.footnotes if "not known here" in note]
+    assert len(unsaid) == 1
+    assert "brand new (ours 3)" in unsaid[0]
+    assert "warmup (ours linear)" in unsaid[0]
+
+
+def domains(folder: Path, method: str, **settings: object) -> beside.Comparison:
+    cell = {
+        "dataset": "domainnet",
+        "scenario": "domains",
+        "scenario_settings": SCENARIOS["domains"].Settings(**settings).model_dump(mode="json"),
+        "clients": 30,
+        "metrics": accuracies(domains=90.0),
+    }
+    return compare(of(folder, complete(method, {}) | cell), {})
+
+
+def test_a_cell_that_holds_a_domain_out_has_no_number_beside_it(tmp_path: Path) -> None:
+    settings = {"clients_per_domain": 5}
+    assert domains(tmp_path / "all", "promptfl", **settings).pairs
+    assert not domains(tmp_path / "five", "promptfl", **settings, hold_out="sketch").pairs
+
+
+@pytest.mark.parametrize("method", ["zeroshot", "promptfl"])
+def test_numbers_of_a_table_at_chance_are_not_subtracted(method: str, tmp_path: Path) -> None:
+    found = domains(tmp_path, method, clients_per_domain=5)
+    (pair,) = found.pairs
+    assert pair.difference is None
+    assert "at chance" in pair.texts()
+    (note,) = [text for text in found.footnotes if "at chance" in text]
+    assert "9.18 to 10.25 %: below 1.5 times the chance among 10 classes" in note
+    # Nothing was trained, so it does not matter how.
+    assert any("participation" in text for text in found.footnotes) == (method != "zeroshot")
+
+
+def test_chance_is_found_by_the_number_of_classes_that_compete() -> None:
+    classes = registry.datasets().classes
+    names = {one.dataset for one in published() if not one.dataset.startswith("average")}
+    assert words().classes == {name: classes[name].classes for name in names}  # type: ignore[attr-defined]
+    low = {(one.source, one.named) for one in published() if one.at_chance}
+    assert low == {(f"pFedMoAP, table {number}", "zeroshot") for number in (3, 4)}
+    tables = {one.source for one in published() if no_evidence(one)}
+    assert tables == {f"pFedMoAP, table {number}" for number in (3, 4)}
+    aircraft = [n for n in published() if (n.dataset, n.metric) == ("fgvc_aircraft", "novel")]
+    assert {one.classes for one in aircraft} == {50}
+    (worst,) = [one for one in aircraft if one.named == "fedtpg"]
+    assert worst.mean == 4.5  # 2.25 times the chance among 50
+
+
+def test_a_copied_row_is_not_given_the_protocol_of_the_table_it_stands_in(tmp_path: Path) -> None:
+    cell = complete("pfedprompt", {}) | {"backbone": "RN50:openai", "scenario": "base2novel"}
+    record = make_record(dataset="flowers102", identity=ZHOU, **cell)  # type: ignore[arg-type]
+    write_done(Store(tmp_path), record.model_copy(update={"scenario": "pathological"}))
+    found = compare(load_results(tmp_path), {})
+    assert [pair.theirs.source for pair in found.pairs] == ["pFedMoAP, table 1"]
+    told = " | ".join(found.footnotes)
+    assert "copied from pFedPrompt's own table 1" in told
+    assert "rounds (ours 25)" in told
+    assert "rounds 10" not in told
+    assert "pFedMoAP's code" not in told
 
 
 def test_validation_numbers_are_not_compared(tmp_path: Path) -> None:
