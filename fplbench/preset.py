@@ -15,7 +15,8 @@ from fplbench.spec import Json, Request, Training
 
 
 class Run(BaseModel):
-    """What `fplbench run` would be given; options as in Request, set with METHOD.KEY alone."""
+    """What `fplbench run` would be given; options as in Request, set with METHOD.KEY alone. In
+    both a list is swept, as in Request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -6,17 +6,25 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import call
 
 from fplbench import registry
 from fplbench.errors import UserError
+from fplbench.grid.expand import expand
+from fplbench.grid.workbench import Workbench
 from fplbench.preset import overridden, preset, presets
 from fplbench.report.published import published
 from fplbench.scenarios import SCENARIOS
-from fplbench.spec import Training
+from fplbench.spec import Request, Training
 
 METHODS, DATASETS = registry.methods(), registry.datasets()
 BACKBONES = {"ViT-B-16:openai", "RN50:openai"}
+
+
+def points(name: str) -> list[Request]:
+    """What a preset asks for, no list left among its settings."""
+    return overridden(preset(name), {}, {}, {}).points()
 
 
 @pytest.mark.parametrize("name", presets())
@@ -27,18 +35,51 @@ def test_every_name_and_setting_of_a_preset_exists(name: str) -> None:
     assert set(run.datasets) <= DATASETS.classes.keys()
     assert run.backbone in BACKBONES
     kind = SCENARIOS[run.scenario]
-    mine = {k: v for k, v in run.options.items() if k in kind.Settings.model_fields}
-    kind.Settings(**mine)
-    Training(**{k: v for k, v in run.options.items() if k not in mine})
-    for key, value in run.sets.items():
-        method, _, setting = key.partition(".")
-        assert method in run.methods
-        resolved = METHODS.classes[method].Config(**{setting: value})
-        assert getattr(resolved, setting) == value
+    for point in points(name):
+        mine = {k: v for k, v in point.options.items() if k in kind.Settings.model_fields}
+        kind.Settings(**mine)
+        Training(**{k: v for k, v in point.options.items() if k not in mine})
+        for key, value in point.sets.items():
+            method, _, setting = key.partition(".")
+            assert method in run.methods
+            resolved = METHODS.classes[method].Config(**{setting: value})
+            assert getattr(resolved, setting) == value
     for method in set(run.methods) - {"zeroshot"}:  # the repositories' 16, our default
         assert METHODS.classes[method].Config().model_dump()["n_ctx"] == 16
     assert len(chosen.cannot) >= 3
     assert all(chosen.name in line or line.endswith(".") for line in chosen.explained())
+
+
+# Cells of one data set and seed; a setting that a method lacks gives it one cell.
+SWEPT = {"fedpgp-rank": 8, "fedpgp-cifar100": 4, "fedpgp-lodo": 3 * 5}
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_expands_to_a_cell_for_each_value_it_sweeps(name: str, bench: Workbench) -> None:
+    """On small embedded data, since none of the papers' is here."""
+    run = preset(name).run
+    here = "shapes_domains" if run.scenario == "domains" else "digits"
+    few = {"clients": 4} if here == "digits" else {}
+    given = {"datasets": (here,), "backbones": ("tiny",), "seeds": (0,)}
+    found = expand(overridden(preset(name), given, few, {}), METHODS, DATASETS, bench)
+    assert len(found) == SWEPT.get(name, len(run.methods))
+    assert {cell.method for cell in found} == set(run.methods)
+    for cell in found:
+        whole = cell.scenario_settings | cell.training.model_dump()
+        for key, value in (run.options | few).items():
+            if key == "hold_out":
+                assert whole[key] in bench.data(here).domains
+            else:
+                assert whole[key] in (value if isinstance(value, list) else [value])
+        for key, value in run.sets.items():
+            method, _, setting = key.partition(".")
+            if cell.method == method:
+                assert cell.settings[setting] in (value if isinstance(value, list) else [value])
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return Workbench(DATASETS.classes, None, tmp_path_factory.mktemp("cache"), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +91,8 @@ def test_every_name_and_setting_of_a_preset_exists(name: str) -> None:
         ("pfedmoap-table4", "pFedMoAP", "4"),
         ("fedmgp-table1", "FedMGP", "1"),
         ("fedmgp-table2", "FedMGP", "2"),
+        ("dpfpl-table2", "DP-FPL", "2"),
+        ("dpfpl-table2", "DP-FPL", "3"),
     ],
 )
 def test_a_preset_agrees_with_what_its_table_prints(name: str, paper: str, table: str) -> None:
@@ -94,7 +137,7 @@ def test_another_scenario_leaves_out_what_belongs_to_the_presets_own() -> None:
 def test_a_wrong_name_suggests_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'fedpgp-table1'"):
         preset("fedpgp-tabel1")
-    with pytest.raises(UserError, match="known: fedmgp-table1"):
+    with pytest.raises(UserError, match="known: dpfpl-table2"):
         preset("x")
 
 
@@ -109,7 +152,7 @@ def test_a_preset_runs_with_flags_beside_it(
     assert "fedmgp-table2 follows Bo et al., NeurIPS 2025 (FedMGP), table 2" in err
     assert "Not followed: baselines of the paper" in err
     (record,) = [json.loads(p.read_text()) for p in tmp_path.glob("out/*/record.json")]
-    assert record["training"]["batch_size"] == 8
+    assert record["training"]["batch_size"] == 32
     assert record["training"]["participation"] == 0.1
     assert record["training"]["rounds"] == 1
     assert record["scenario_settings"]["clients"] == 4

@@ -169,7 +169,7 @@ def test_the_other_algorithms_of_dpfpl_are_named(tmp_path: Path) -> None:
     told = " | ".join(found.footnotes)
     assert "DP-FPL's FedPGP is another algorithm" in told
     assert "shots all (ours 16)" in told
-    assert "not known here: local epochs (ours 2)" in told
+    assert "local epochs 1 (ours 2)" in told
 
 
 @pytest.mark.parametrize(
