@@ -1,4 +1,4 @@
-"""The worked example of docs/adding-a-method.md is code that runs."""
+"""The docs' worked example is code that runs, and what they count is there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from environments import run
 
 from fplbench import registry
 
-PAGE = Path(__file__).parents[1] / "docs" / "adding-a-method.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "adding-a-method.md"
 
 
 @pytest.fixture
@@ -60,3 +61,11 @@ def test_the_examples_command_runs(folder: Path, tmp_path: Path) -> None:
     records = [json.loads(path.read_text()) for path in (tmp_path / "out").rglob("record.json")]
     assert [(r["method"], r["status"]) for r in records] == [("fedper", "done")], printed
     assert "local" in records[0]["metrics"]
+
+
+def test_the_faults_are_as_many_as_is_said() -> None:
+    protocol = (ROOT / "docs" / "protocol.md").read_text()
+    rows = re.findall(r"^\| (\d+(?:, \d+)*) \|", protocol, re.MULTILINE)
+    numbers = {number for row in rows for number in row.split(", ")}
+    assert f"The table has {len(numbers)} of the 48 entries" in protocol
+    assert f"goes through {len(numbers)} faults" in (ROOT / "README.md").read_text()
