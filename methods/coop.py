@@ -31,16 +31,14 @@ class CoOp(Method):
     config: Config
 
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
-        self.trained_on = task.classnames
         return {"ctx": Param(start_class_context(self.config, task, generator), shared=False)}
 
     def encode(self, params: Tensors, task: Task) -> Tensors:
         return {"t": text_features(params["ctx"], task, self.config.position)}
 
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
-        assert batch.pooled is not None
         return cosine_logits(batch.pooled, text["t"], task)
 
-    def supports(self, task: Task, metric: str) -> bool:
+    def supports(self, task: Task, metric: str, trained: Task) -> bool:
         """Class-specific contexts exist for the trained class list alone."""
-        return not self.config.csc or task.classnames == self.trained_on
+        return not self.config.csc or task.classnames == trained.classnames

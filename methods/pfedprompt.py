@@ -45,30 +45,28 @@ class PFedPrompt(Method):
         return {"ctx": Param(start_context(self.config, task, generator))}
 
     def memory(self, task: Task, batch: Batch) -> Tensors:
-        assert batch.pooled is not None
         assert batch.labels is not None
-        self.label_names = task.classnames
         return {"keys": batch.pooled, "labels": batch.labels, "stored": batch.mask}
 
     def encode(self, params: Tensors, task: Task) -> Tensors:
         return {"t": text_features(params["ctx"], task, self.config.position)}
 
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
-        assert batch.pooled is not None
         logits = cosine_logits(batch.pooled, text["t"], task)
         # The prompt is trained without the memory, where each image would find itself.
         if batch.training or not batch.fixed:
             return logits
-        return logits + self.config.alpha * self.recall(batch.pooled, batch.fixed, task)
+        return logits + self.config.alpha * self.recall(batch, task)
 
-    def recall(self, images: Tensor, fixed: Tensors, task: Task) -> Tensor:
+    def recall(self, batch: Batch, task: Task) -> Tensor:
         """[C, B, K]: what the memory says; nothing about classes that it has no label for."""
-        affinity = torch.exp(-self.config.beta * (1 - images @ fixed["keys"].transpose(1, 2)))
-        affinity = affinity.masked_fill(~fixed["stored"][:, None], 0)  # [C, B, S]
+        keys, labels, stored = (batch.fixed[name] for name in ("keys", "labels", "stored"))
+        affinity = torch.exp(-self.config.beta * (1 - batch.pooled @ keys.transpose(1, 2)))
+        affinity = affinity.masked_fill(~stored[:, None], 0)  # [C, B, S]
         count = len(task.classnames)
         place = {name: k for k, name in enumerate(task.classnames)}
-        asked = torch.tensor([place.get(name, count) for name in self.label_names])
-        values = F.one_hot(asked.to(fixed["labels"].device)[fixed["labels"]], count + 1)
+        asked = torch.tensor([place.get(name, count) for name in batch.trained_on])
+        values = F.one_hot(asked.to(labels.device)[labels], count + 1)
         return affinity @ values[..., :count].to(affinity.dtype)
 
     def shared_only(self, params: Tensors) -> Tensors | None:

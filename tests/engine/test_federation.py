@@ -35,7 +35,6 @@ class Everything(Method):
         return {"t": text_features(params["ctx"] + 0.01 * params["own"], task, "end")}
 
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
-        assert batch.pooled is not None
         return cosine_logits(batch.pooled, text["t"], task)
 
     def memory(self, task: Task, batch: Batch) -> Tensors:

@@ -102,7 +102,6 @@ def test_an_answer_depends_on_no_other_client_and_no_other_image(variant: Method
         text = variant.encode(own, some.task())
         for image in range(int(batch.mask[client].sum())):
             single = some.rows_of(batch, one)
-            assert single.pooled is not None
             assert single.patches is not None
             single = replace(
                 single,
@@ -119,7 +118,6 @@ def test_rows_without_an_image_change_nothing(variant: Method) -> None:
     params = some.params(variant, 2)
     batch = some.batch(2)
     batch = replace(batch, fixed=some.fixed(variant, params))
-    assert batch.pooled is not None
     assert batch.patches is not None
     assert batch.labels is not None
     _, before = some.gradients(variant, params, batch)
@@ -185,8 +183,7 @@ def test_local_coop_has_no_shared_prompt() -> None:
 def test_class_specific_contexts_say_nothing_about_other_classes(name: str) -> None:
     unified, specific = some.method(name), some.method(name, csc=True)
     for method in (unified, specific):
-        method.init(some.task(), torch.Generator())
-        assert method.supports(some.task(), "base")
-    assert unified.supports(some.task(some.OTHER_CLASSES), "novel")
-    assert not specific.supports(some.task(some.OTHER_CLASSES), "novel")
-    assert not specific.supports(some.task(some.CLASSES[::-1]), "base")
+        assert method.supports(some.task(), "base", some.task())
+    assert unified.supports(some.task(some.OTHER_CLASSES), "novel", some.task())
+    assert not specific.supports(some.task(some.OTHER_CLASSES), "novel", some.task())
+    assert not specific.supports(some.task(some.CLASSES[::-1]), "base", some.task())

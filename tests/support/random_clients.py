@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def batch(clients: int, images: int = 4, seed: int = 0, training: bool = True) -
         patches=F.normalize(patches, dim=-1),
         labels=labels if training else None,
         training=training,
+        trained_on=CLASSES,
     )
 
 
@@ -77,16 +79,16 @@ def rows(tensors: Tensors, chosen: slice) -> Tensors:
 
 def rows_of(whole: Batch, chosen: slice) -> Batch:
     """The batch of some of its clients."""
-    parts = (whole.pooled, whole.patches, whole.labels, whole.class_mask)
-    pooled, patches, labels, class_mask = (None if x is None else x[chosen] for x in parts)
-    return Batch(
+    parts = (whole.patches, whole.labels, whole.class_mask)
+    patches, labels, class_mask = (None if x is None else x[chosen] for x in parts)
+    return replace(
+        whole,
         mask=whole.mask[chosen],
-        pooled=pooled,
+        pooled=whole.pooled[chosen],
         patches=patches,
         labels=labels,
         class_mask=class_mask,
         fixed=rows(whole.fixed, chosen),
-        training=whole.training,
     )
 
 
