@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,7 @@ class CoOp(Method):
     name = "coop"
     title = "CoOp (local)"
     source = "Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022"
+    variants: ClassVar = {"csc": {"csc": True}, "middle": {"position": "middle"}}
 
     class Config(ClassContextSettings):
         pass

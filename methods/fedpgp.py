@@ -6,7 +6,7 @@ Learning"; details after the authors' code, TianyuCuiOvO/FedPGP at d43045b.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,11 @@ class FedPGP(Method):
         "Cui et al., Harmonizing Generalization and Personalization in Federated Prompt Learning, "
         "ICML 2024"
     )
+    variants: ClassVar = {
+        "no_contrast": {"mu": 0},
+        "placeholder": {"guidance": "placeholder"},
+        "front": {"position": "front"},
+    }
 
     class Config(ContextSettings):
         rank: int = Field(

@@ -5,6 +5,8 @@ With prox_mu > 0 each client's loss has FedProx's term (Li et al., MLSys 2020).
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -31,6 +33,11 @@ class PromptFL(Method):
         "Guo et al., PromptFL: Let Federated Participants Cooperatively Learn Prompts Instead of "
         "Models, IEEE Transactions on Mobile Computing 2024"
     )
+    variants: ClassVar = {
+        "csc": {"csc": True},
+        "prox": {"prox_mu": 0.3},
+        "words": {"ctx_init": "a photo of a"},
+    }
 
     class Config(ClassContextSettings):
         prox_mu: float = Field(
