@@ -88,7 +88,7 @@ class Batch:
 
     mask: [C, B], False where a client has fewer images.
     pooled: [C, B, D], always there; patches: [C, B, M, D], None unless the method's `inputs` ask
-    for them; both unit length along D.
+    for them, in local steps its `step_inputs`; both unit length along D.
     labels: [C, B], places in `trained_on`; None when predictions are wanted.
     class_mask: [C, K], the classes a client trains among; None for all, and in predictions.
     fixed: what `memory` and `prepare` returned for these clients, each [C, ...].
@@ -173,6 +173,11 @@ class Method(ABC):
         A plain attribute of the class will do where no setting decides it.
         """
         return frozenset({"pooled"})
+
+    @property
+    def step_inputs(self) -> frozenset[str]:
+        """Those of `inputs` that local steps read; a batch of a step is given no other patches."""
+        return self.inputs
 
     @abstractmethod
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:

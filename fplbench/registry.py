@@ -157,7 +157,9 @@ def _method_complaint(cls: type[Method]) -> str | None:
         return f"{cls.__name__}.variants must map a name to settings"
     for variant, settings in ({"its defaults": {}} | dict(variants)).items():
         try:
-            inputs: object = cls(config(**settings)).inputs
+            made = cls(config(**settings))
+            inputs: object = made.inputs
+            in_steps: object = made.step_inputs
         except Exception as error:
             return f"{cls.__name__} cannot be made with {variant}: {_one_line(error)}"
         if isinstance(inputs, frozenset) and "pixels" in inputs:
@@ -168,6 +170,8 @@ def _method_complaint(cls: type[Method]) -> str | None:
         if not isinstance(inputs, frozenset) or not inputs or not inputs <= INPUTS:
             known = ", ".join(sorted(INPUTS))
             return f"{cls.__name__}.inputs must be a frozenset of some of {known}"
+        if not isinstance(in_steps, frozenset) or not in_steps <= inputs:
+            return f"{cls.__name__}.step_inputs must be a frozenset of some of its inputs"
     return None
 
 

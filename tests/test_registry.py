@@ -171,6 +171,11 @@ def test_a_file_that_is_mended_works_at_the_next_look(tmp_path: Path) -> None:
         (method_text(extra="inputs = frozenset({'pixel'})"), "mine", "some of patches, pooled"),
         (method_text(extra="inputs = frozenset({'pixels'})"), "mine", "asks for pixels, which no"),
         (method_text(extra="inputs = {'pooled'}"), "mine", "must be a frozenset"),
+        (
+            method_text(extra="step_inputs = frozenset({'patches'})"),
+            "mine",
+            "step_inputs must be a frozenset of some of its inputs",
+        ),
         (method_text(extra="variants = ['a']"), "mine", "variants must map a name to settings"),
         (
             method_text(extra="variants = {'weak': {'strenght': 0.1}}"),

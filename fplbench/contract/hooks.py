@@ -58,7 +58,7 @@ def shapes(candidate: Candidate) -> None:
     if candidate.make().supports(task(OTHERS), "novel", task()):
         asked.append(task(OTHERS))
     for seen in asked:
-        logits = player.answer(replace(at, task=seen))
+        logits = player.answer(at, seen)
         wanted = [*at.exam.mask.shape, len(seen.classnames)]
         if list(logits.shape) != wanted:
             raise Failed(f"logits have the shape {list(logits.shape)}, but [C, B, K] is {wanted}.")

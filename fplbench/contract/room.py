@@ -178,7 +178,9 @@ def scene(candidate: Candidate, seed: int = 0) -> Scene:
     received = make().download(server, r)
     params = spread(make().merge(dict(start), received), trained)
     received = spread(received, [name for name, t in received.items() if t.is_floating_point()])
-    batch, memory, exam = (_batch(candidate, noise) for _ in range(3))
+    method = make()
+    batch = _batch("patches" in method.step_inputs, noise)
+    memory, exam = (_batch("patches" in method.inputs, noise) for _ in range(2))
     allowed = torch.rand(CLIENTS, len(CLASSES), generator=noise) < 0.5
     batch = replace(batch, class_mask=_with_own(allowed, batch))
     exam = replace(exam, labels=None, training=False)
@@ -190,14 +192,14 @@ def _with_own(allowed: Tensor, batch: Batch) -> Tensor:
     return allowed.scatter(1, batch.labels, True)
 
 
-def _batch(candidate: Candidate, noise: torch.Generator) -> Batch:
+def _batch(with_patches: bool, noise: torch.Generator) -> Batch:
     shape, width = (CLIENTS, IMAGES), task().embed_dim
     count = IMAGES - torch.arange(CLIENTS)
     patches = F.normalize(torch.randn(*shape, PATCHES, width, generator=noise), dim=-1)
     return Batch(
         mask=torch.arange(IMAGES) < count[:, None],
         pooled=F.normalize(torch.randn(*shape, width, generator=noise), dim=-1),
-        patches=patches if "patches" in candidate.make().inputs else None,
+        patches=patches if with_patches else None,
         labels=torch.randint(len(CLASSES), shape, generator=noise),
         trained_on=CLASSES,
     )
@@ -229,11 +231,11 @@ class Player:
         return step_gradients(self.make(), at.params, self.trained, batch, at.task)
 
     @torch.no_grad()
-    def answer(self, at: Scene) -> Tensor:
-        """Logits of the test images, [C, B, K]."""
-        exam = replace(at.exam, fixed=self.fixed(at))
-        text = self.make().encode(at.params, at.task)
-        return self.make().logits(at.params, text, exam, at.task)
+    def answer(self, at: Scene, asked: PromptTask | None = None) -> Tensor:
+        """Logits of the test images, [C, B, K]; asked: another class list than the trained one."""
+        exam, asked = replace(at.exam, fixed=self.fixed(at)), asked or at.task
+        text = self.make().encode(at.params, asked)
+        return self.make().logits(at.params, text, exam, asked)
 
     def results(self, at: Scene) -> Tensors:
         """Everything that comes of a step and an exam, by what it is."""

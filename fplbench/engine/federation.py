@@ -194,6 +194,7 @@ class Federation:
                 else torch.from_numpy(class_mask[list(clients)]).to(self.device)
             ),
             trained_on=self.task.classnames,
+            patches_in_steps="patches" in self.method.step_inputs,
         )
 
     def keep(self, clients: Tensor, params: Tensors) -> None:

@@ -172,7 +172,7 @@ class LocalData:
     plain: [C, S], where each client's images are; rows: [E, C, S], where the view of them is that
     an epoch trains on.
     labels: [C, S], places in trained_on, the class names of training; mask: [C, S];
-    class_mask: [C, K].
+    class_mask: [C, K]. patches_in_steps: whether local steps read the patches too.
     """
 
     plain: Tensor
@@ -183,6 +183,7 @@ class LocalData:
     patches: Tensor | None
     class_mask: Tensor | None
     trained_on: tuple[str, ...] = ()
+    patches_in_steps: bool = True
 
     def everything(self) -> Batch:
         """All images of each client as they are, for Method.memory."""
@@ -200,10 +201,11 @@ class LocalData:
         k = len(index)
         clients = torch.arange(k, device=index.device)[:, None]
         rows = self.rows[epoch[:, None], clients, index]
+        patches = self.patches if self.patches_in_steps else None
         return Batch(
             mask=mask,
             pooled=self.pooled[rows].float(),
-            patches=None if self.patches is None else self.patches[rows].float(),
+            patches=None if patches is None else patches[rows].float(),
             labels=self.labels[clients, index],
             class_mask=None if self.class_mask is None else self.class_mask[:k],
             fixed={name: value[:k] for name, value in fixed.items()},

@@ -110,3 +110,15 @@ def test_a_tensor_is_trained_at_its_own_rate(federation: Make) -> None:
         start = fed.private["own"].clone()
         run_round(fed, TRAINING, 1, chunk=Chunk(3))
         assert torch.equal(fed.private["own"], start) != moves
+
+
+@pytest.mark.parametrize("steps", [{"pooled"}, {"pooled", "patches"}])
+def test_a_step_is_given_the_patches_that_it_reads(federation: Make, steps: set[str]) -> None:
+    class Some(EveryHook):
+        step_inputs = frozenset(steps)
+
+    data = federation(Some(Some.Config())).local_data([0, 1], [0])
+    first = torch.zeros(2, 1, dtype=torch.long)
+    batch = data.batch(first, first == 0, first[:, 0], {})
+    assert (batch.patches is not None) == ("patches" in steps)
+    assert data.everything().patches is not None
