@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from fplbench import grid_commands, machine_commands, report_commands
+from fplbench.contract import command as contract_command
 from fplbench.data.commands import app as data
 from fplbench.errors import UserError
 from fplbench.openmp import wait_briefly
@@ -228,6 +229,7 @@ def show(
 
 app.command()(grid_commands.status)
 app.command()(grid_commands.check)
+app.command()(contract_command.exam)
 app.command()(report_commands.tables)
 app.command()(report_commands.plots)
 app.command()(report_commands.report)

@@ -9,7 +9,7 @@ client, and everything a method computes for client c must depend on row c alone
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
@@ -86,22 +86,25 @@ class Task(Protocol):
 class Batch:
     """Images of C clients, and what stays fixed beside them.
 
-    pooled: [C, B, D]; patches: [C, B, M, D]; both unit length along D, None unless the method
-    asks for them in `inputs`.
-    labels: [C, B], None when predictions are wanted.
     mask: [C, B], False where a client has fewer images.
-    class_mask: [C, K], the classes a client chooses among; None for all.
+    pooled: [C, B, D], always there; patches: [C, B, M, D], None unless the method's `inputs` ask
+    for them, in local steps its `step_inputs`; both unit length along D.
+    labels: [C, B], places in `trained_on`; None when predictions are wanted.
+    class_mask: [C, K], the classes a client trains among; None for all, and in predictions.
     fixed: what `memory` and `prepare` returned for these clients, each [C, ...].
     training: False while predictions are made.
+    trained_on: the class names of training, whatever class list is asked about now; labels that
+    `memory` kept are places in it.
     """
 
     mask: Tensor
-    pooled: Tensor | None = None
+    pooled: Tensor
     patches: Tensor | None = None
     labels: Tensor | None = None
     class_mask: Tensor | None = None
     fixed: Tensors = field(default_factory=dict)
     training: bool = True
+    trained_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,16 +149,35 @@ class Method(ABC):
     The engine calls, in this order: `init` once; each round `download`, `merge`, `prepare` (no
     gradient), then for every step `losses` and `gradients`, then `upload` and `aggregate`; in
     evaluation `encode` once a client and `logits` for its images.
+
+    An object holds its settings and nothing else: what a hook needs of another comes through its
+    arguments. `fplbench exam NAME` tries that and every other promise made here.
+
+    variants: settings that take another way through the code, each with a name; exams and tests
+    go through them beside the defaults.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     source: ClassVar[str]
     Config: ClassVar[type[Settings]] = Settings
-    inputs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    variants: ClassVar[Mapping[str, Mapping[str, object]]] = {}
 
     def __init__(self, config: Settings) -> None:
         self.config = config
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The image features that it reads: "pooled", "patches" or both.
+
+        A plain attribute of the class will do where no setting decides it.
+        """
+        return frozenset({"pooled"})
+
+    @property
+    def step_inputs(self) -> frozenset[str]:
+        """Those of `inputs` that local steps read; a batch of a step is given no other patches."""
+        return self.inputs
 
     @abstractmethod
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
@@ -222,6 +244,9 @@ class Method(ABC):
         """
         return None
 
-    def supports(self, task: Task, metric: str) -> bool:
-        """Whether this metric means anything for the method; if not, it is reported as n/a."""
+    def supports(self, task: Task, metric: str, trained: Task) -> bool:
+        """Whether this metric means anything for the method; if not, it is reported as n/a.
+
+        task: over the classes that the metric asks about; trained: over those of training.
+        """
         return True

@@ -23,7 +23,7 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -37,7 +37,7 @@ T = TypeVar("T", Method, Dataset)
 
 PLUGINS_VARIABLE = "FPLBENCH_PLUGINS"
 BUILT_IN = "built in"
-INPUTS = frozenset({"pooled", "patches", "pixels"})
+INPUTS = frozenset({"pooled", "patches"})
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,26 @@ def _method_complaint(cls: type[Method]) -> str | None:
     without = [key for key, value in config.model_fields.items() if value.is_required()]
     if without:
         return f"every field of {cls.__name__}.Config needs a default: {', '.join(without)}"
-    inputs: object = cls.inputs
-    if not isinstance(inputs, frozenset) or not inputs or not inputs <= INPUTS:
-        return f"{cls.__name__}.inputs must be a frozenset of some of {', '.join(sorted(INPUTS))}"
+    variants: object = cls.variants
+    if not isinstance(variants, Mapping):
+        return f"{cls.__name__}.variants must map a name to settings"
+    for variant, settings in ({"its defaults": {}} | dict(variants)).items():
+        try:
+            made = cls(config(**settings))
+            inputs: object = made.inputs
+            in_steps: object = made.step_inputs
+        except Exception as error:
+            return f"{cls.__name__} cannot be made with {variant}: {_one_line(error)}"
+        if isinstance(inputs, frozenset) and "pixels" in inputs:
+            return (
+                f"{cls.__name__}.inputs asks for pixels, which no method is given yet: "
+                f"ask for pooled, patches or both"
+            )
+        if not isinstance(inputs, frozenset) or not inputs or not inputs <= INPUTS:
+            known = ", ".join(sorted(INPUTS))
+            return f"{cls.__name__}.inputs must be a frozenset of some of {known}"
+        if not isinstance(in_steps, frozenset) or not in_steps <= inputs:
+            return f"{cls.__name__}.step_inputs must be a frozenset of some of its inputs"
     return None
 
 

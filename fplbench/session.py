@@ -25,7 +25,6 @@ from fplbench.grid.processes import in_process, in_processes, shared_out
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.grid.work import Job, Setup, Tools, settled
 from fplbench.grid.workbench import Workbench
-from fplbench.method import Method
 from fplbench.registry import Broken, Found
 from fplbench.screen import Screen
 from fplbench.spec import Request
@@ -85,7 +84,7 @@ def run(
     environment.full_precision()
     environment.keep_freed_memory()
     devices = choose_devices(how.device)
-    setup = _setup(request, methods, output, how, plugins, root, devices[0])
+    setup = _setup(output, how, plugins, root, devices[0])
     # Several processes compute on the devices; this one then only looks at data and weights.
     jobs = how.jobs or len(devices)
     alone = how.executor == "local" and jobs == 1
@@ -94,12 +93,14 @@ def run(
         root,
         setup.cache,
         choose_device(devices[0] if alone else "cpu"),
-        setup.inputs,
         how.skip_broken,
         on_console(err),
     )
     kind = "cuda" if how.gpus_per_cell else devices[0].partition(":")[0]
     cells = expand(request, methods, datasets, bench, kind)
+    tools = Tools(methods, bench)
+    bench.inputs = frozenset[str]().union(*(tools.method(cell).inputs for cell in cells))
+    setup = replace(setup, inputs=bench.inputs)
     for name in request.datasets:
         for note in bench.data(name).notes:
             err.print(f"{name}: {note}.", style="yellow", markup=False, soft_wrap=True)
@@ -112,7 +113,6 @@ def run(
     if how.retry_failed:
         stopped = {id for id, status in before.items() if status in STOPPED}
         setup = replace(setup, again={id: store.stamp(id) for id in stopped})
-    tools = Tools(methods, bench)
     if not all(settled(store, setup, job.id) for job in work):
         code = _compute(work, setup, tools, devices, how, out, err)
         if code:
@@ -134,23 +134,15 @@ def _check(how: How) -> None:
 
 
 def _setup(
-    request: Request,
-    methods: Found[Method],
-    output: Path,
-    how: How,
-    plugins: Sequence[Path],
-    root: Path | None,
-    device: str,
+    output: Path, how: How, plugins: Sequence[Path], root: Path | None, device: str
 ) -> Setup:
     """What any process needs to know to compute a cell of this run."""
-    chosen_ones = [methods.classes[name] for name in request.methods if name in methods.classes]
     return Setup(
         store=output,
         cache=cache_folder(),
         device=device,
         plugins=tuple(plugins),
         root=root,
-        inputs=frozenset[str]().union(*(method.inputs for method in chosen_ones)),
         skip_broken=how.skip_broken,
         threads=how.threads,
         checkpoint=how.checkpoint,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,7 @@ class CoOp(Method):
     name = "coop"
     title = "CoOp (local)"
     source = "Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022"
+    variants: ClassVar = {"csc": {"csc": True}, "middle": {"position": "middle"}}
 
     class Config(ClassContextSettings):
         pass
@@ -31,16 +34,14 @@ class CoOp(Method):
     config: Config
 
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
-        self.trained_on = task.classnames
         return {"ctx": Param(start_class_context(self.config, task, generator), shared=False)}
 
     def encode(self, params: Tensors, task: Task) -> Tensors:
         return {"t": text_features(params["ctx"], task, self.config.position)}
 
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
-        assert batch.pooled is not None
         return cosine_logits(batch.pooled, text["t"], task)
 
-    def supports(self, task: Task, metric: str) -> bool:
+    def supports(self, task: Task, metric: str, trained: Task) -> bool:
         """Class-specific contexts exist for the trained class list alone."""
-        return not self.config.csc or task.classnames == self.trained_on
+        return not self.config.csc or task.classnames == trained.classnames

@@ -6,7 +6,7 @@ Federated Learning"; details after the authors' code, HongxiaLee/FedOTP at 99486
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,7 @@ class FedOTP(Method):
         "Learning, CVPR 2024"
     )
     inputs = frozenset({"patches"})
+    variants: ClassVar = {"sinkhorn": {"ot": "Sinkhorn"}, "small_eps": {"eps": 0.01}}
 
     class Config(ContextSettings):
         ot: Literal["COT", "Sinkhorn"] = Field(

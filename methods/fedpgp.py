@@ -6,7 +6,7 @@ Learning"; details after the authors' code, TianyuCuiOvO/FedPGP at d43045b.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,11 @@ class FedPGP(Method):
         "Cui et al., Harmonizing Generalization and Personalization in Federated Prompt Learning, "
         "ICML 2024"
     )
+    variants: ClassVar = {
+        "no_contrast": {"mu": 0},
+        "placeholder": {"guidance": "placeholder"},
+        "front": {"position": "front"},
+    }
 
     class Config(ContextSettings):
         rank: int = Field(
@@ -83,7 +88,6 @@ class FedPGP(Method):
         return {"t": text_features(self.personal(params), task, self.config.position)}
 
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
-        assert batch.pooled is not None
         return cosine_logits(batch.pooled, text["t"], task)
 
     def prepare(self, params: Tensors, received: Tensors, task: Task) -> Tensors:

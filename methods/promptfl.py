@@ -5,6 +5,8 @@ With prox_mu > 0 each client's loss has FedProx's term (Li et al., MLSys 2020).
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -31,6 +33,11 @@ class PromptFL(Method):
         "Guo et al., PromptFL: Let Federated Participants Cooperatively Learn Prompts Instead of "
         "Models, IEEE Transactions on Mobile Computing 2024"
     )
+    variants: ClassVar = {
+        "csc": {"csc": True},
+        "prox": {"prox_mu": 0.3},
+        "words": {"ctx_init": "a photo of a"},
+    }
 
     class Config(ClassContextSettings):
         prox_mu: float = Field(
@@ -43,14 +50,12 @@ class PromptFL(Method):
     config: Config
 
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
-        self.trained_on = task.classnames
         return {"ctx": Param(start_class_context(self.config, task, generator))}
 
     def encode(self, params: Tensors, task: Task) -> Tensors:
         return {"t": text_features(params["ctx"], task, self.config.position)}
 
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
-        assert batch.pooled is not None
         return cosine_logits(batch.pooled, text["t"], task)
 
     def prepare(self, params: Tensors, received: Tensors, task: Task) -> Tensors:
@@ -66,6 +71,6 @@ class PromptFL(Method):
     def shared_only(self, params: Tensors) -> Tensors | None:
         return params
 
-    def supports(self, task: Task, metric: str) -> bool:
+    def supports(self, task: Task, metric: str, trained: Task) -> bool:
         """Class-specific contexts exist for the trained class list alone."""
-        return not self.config.csc or task.classnames == self.trained_on
+        return not self.config.csc or task.classnames == trained.classnames

@@ -20,7 +20,6 @@ class ZeroShot(Method):
         return {}
 
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
-        assert batch.pooled is not None
         return cosine_logits(batch.pooled, task.clip_text_features, task)
 
     def shared_only(self, params: Tensors) -> Tensors | None:

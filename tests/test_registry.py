@@ -168,8 +168,25 @@ def test_a_file_that_is_mended_works_at_the_next_look(tmp_path: Path) -> None:
             "mine",
             "needs a default: a",
         ),
-        (method_text(extra="inputs = frozenset({'pixel'})"), "mine", "patches, pixels, pooled"),
+        (method_text(extra="inputs = frozenset({'pixel'})"), "mine", "some of patches, pooled"),
+        (method_text(extra="inputs = frozenset({'pixels'})"), "mine", "asks for pixels, which no"),
         (method_text(extra="inputs = {'pooled'}"), "mine", "must be a frozenset"),
+        (
+            method_text(extra="step_inputs = frozenset({'patches'})"),
+            "mine",
+            "step_inputs must be a frozenset of some of its inputs",
+        ),
+        (method_text(extra="variants = ['a']"), "mine", "variants must map a name to settings"),
+        (
+            method_text(extra="variants = {'weak': {'strenght': 0.1}}"),
+            "mine",
+            "Mine cannot be made with weak: ValidationError: 1 validation error for Config",
+        ),
+        (
+            method_text(extra="def __init__(self, config): raise KeyError(config.strength)"),
+            "mine",
+            "Mine cannot be made with its defaults: KeyError: 1.0 (a.py, line 9)",
+        ),
     ],
 )
 def test_a_method_that_breaks_the_contract_is_named_with_its_error(

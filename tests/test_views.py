@@ -65,7 +65,6 @@ def test_epoch_e_sees_view_e_mod_v(federation: Make, count: int) -> None:
         rows = torch.from_numpy(np.stack([fed.scenario.train_rows[c][:4] for c in (0, 2)]))
         plain = fed.images.pooled
         assert plain is not None
-        assert batch.pooled is not None
         assert torch.equal(batch.pooled[0], first * plain[rows[0, index[0]]])
         assert torch.equal(batch.pooled[1], second * plain[rows[1, index[1]]])
     everything = data.everything().pooled

@@ -42,7 +42,7 @@ def image_features(visual: nn.Module, pixels: Tensor, patches: bool) -> ImageFea
         raise UserError(
             f"the image tower {type(visual).__name__} has no patch features in the joint space, "
             "which this method needs: choose a backbone with a ViT or ResNet tower of CLIP's own, "
-            "ViT-B-16:openai for one"
+            "ViT-B-16:openai for one, or a method or setting that reads the pooled feature alone"
         )
     if isinstance(visual, VisionTransformer):
         return _vit_features(visual, pixels)

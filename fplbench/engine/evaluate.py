@@ -65,7 +65,7 @@ def _supported(federation: Federation, task: Task, exam: Exam) -> dict[str, Ques
     return {
         name: question
         for name, question in exam.questions.items()
-        if federation.method.supports(task, name)
+        if federation.method.supports(task, name, federation.task)
     }
 
 
@@ -115,9 +115,14 @@ def _grade(
         batch = Batch(
             mask=(rows[:, part] >= 0).to(device),
             pooled=gather(test.pooled, rows[:, part].clamp(min=0), device),
-            patches=gather(test.patches, rows[:, part].clamp(min=0), device),
+            patches=(
+                None
+                if test.patches is None
+                else gather(test.patches, rows[:, part].clamp(min=0), device)
+            ),
             fixed=models.fixed,
             training=False,
+            trained_on=federation.task.classnames,
         )
         logits = federation.method.logits(models.params, text, batch, task)
         _refuse_infinite(logits, batch.mask, index, None if models.alone else clients.start)

@@ -25,13 +25,13 @@ from fplbench.scenario import Scenario
 class Images:
     """Features and labels of one split, in host memory or mapped from disk.
 
-    pooled: [M, D]; patches: [M, P, D]; None where the method does not ask for them.
+    pooled: [M, D]; patches: [M, P, D], None where the method does not ask for them.
     labels: [M], indices into the data set's class names.
     views: the same images cropped and flipped, views 1, 2 ... beside this one, which is view 0.
     """
 
     labels: IntArray
-    pooled: Tensor | None
+    pooled: Tensor
     patches: Tensor | None
     views: tuple[Images, ...] = ()
 
@@ -137,7 +137,9 @@ class Federation:
         sent = sum(t.numel() * t.element_size() for t in received.values())
         received = {name: t.to(self.device) for name, t in received.items()}
         params = {name: t.clone() for name, t in self.method.merge(params, received).items()}
-        fixed = {} if data is None else self.method.memory(self.task, data.everything())
+        fixed: Tensors = {}
+        if data is not None and type(self.method).memory is not Method.memory:
+            fixed = self.method.memory(self.task, data.everything())
         fixed = fixed | self.method.prepare(params, received, self.task)
         return Models(params, fixed, sent)
 
@@ -170,7 +172,11 @@ class Federation:
         pooled, patches, plain = self.images.pooled, self.images.patches, index
         if used != [0] or self.device.type != "cpu":
             rows, plain = index.unique(return_inverse=True)
-            pooled, patches = (self._rows_of(kind, rows, used) for kind in ("pooled", "patches"))
+            every = [[self.images, *self.images.views][view] for view in used]
+            pooled = torch.cat([view.pooled[rows] for view in every])
+            if patches is not None:
+                kept = [view.patches for view in every]
+                patches = torch.cat([each[rows] for each in kept if each is not None])
             step = len(rows)
         else:
             step = 0
@@ -180,20 +186,16 @@ class Federation:
             rows=(torch.stack(by_epoch) if by_epoch else plain[None]).to(self.device),
             labels=labels.to(self.device),
             mask=mask.to(self.device),
-            pooled=None if pooled is None else pooled.to(self.device),
+            pooled=pooled.to(self.device),
             patches=None if patches is None else patches.to(self.device),
             class_mask=(
                 None
                 if class_mask is None
                 else torch.from_numpy(class_mask[list(clients)]).to(self.device)
             ),
+            trained_on=self.task.classnames,
+            patches_in_steps="patches" in self.method.step_inputs,
         )
-
-    def _rows_of(self, kind: str, rows: Tensor, used: Sequence[int]) -> Tensor | None:
-        """Some images' features in each of the views in use, one view after another."""
-        every = [self.images, *self.images.views]
-        kept = [getattr(every[view], kind) for view in used]
-        return None if kept[0] is None else torch.cat([features[rows] for features in kept])
 
     def keep(self, clients: Tensor, params: Tensors) -> None:
         """Store the private tensors that clients bring back from a round."""
@@ -201,6 +203,6 @@ class Federation:
             kept[clients] = params[name].to(kept.device)
 
 
-def gather(features: Tensor | None, index: Tensor, device: torch.device) -> Tensor | None:
+def gather(features: Tensor, index: Tensor, device: torch.device) -> Tensor:
     """features [M, ...] at index [...], on the device, in float32."""
-    return None if features is None else features[index].to(device).float()
+    return features[index].to(device).float()

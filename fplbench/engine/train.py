@@ -167,28 +167,33 @@ class SGD:
 class LocalData:
     """The training images of C clients, padded to the largest client, on the device.
 
-    pooled: [R, D]; patches: [R, M, D]; features of R images, those of these clients among them.
+    pooled: [R, D]; patches: [R, M, D]; features of R images, those of these clients among them, in
+    whatever precision they are kept; a batch has them in float32.
     plain: [C, S], where each client's images are; rows: [E, C, S], where the view of them is that
     an epoch trains on.
-    labels: [C, S] within the training class list; mask: [C, S]; class_mask: [C, K].
+    labels: [C, S], places in trained_on, the class names of training; mask: [C, S];
+    class_mask: [C, K]. patches_in_steps: whether local steps read the patches too.
     """
 
     plain: Tensor
     rows: Tensor
     labels: Tensor
     mask: Tensor
-    pooled: Tensor | None
+    pooled: Tensor
     patches: Tensor | None
     class_mask: Tensor | None
+    trained_on: tuple[str, ...] = ()
+    patches_in_steps: bool = True
 
     def everything(self) -> Batch:
         """All images of each client as they are, for Method.memory."""
         return Batch(
             mask=self.mask,
-            pooled=_features(self.pooled, self.plain),
-            patches=_features(self.patches, self.plain),
+            pooled=self.pooled[self.plain].float(),
+            patches=None if self.patches is None else self.patches[self.plain].float(),
             labels=self.labels,
             class_mask=self.class_mask,
+            trained_on=self.trained_on,
         )
 
     def batch(self, index: Tensor, mask: Tensor, epoch: Tensor, fixed: Tensors) -> Batch:
@@ -196,19 +201,16 @@ class LocalData:
         k = len(index)
         clients = torch.arange(k, device=index.device)[:, None]
         rows = self.rows[epoch[:, None], clients, index]
+        patches = self.patches if self.patches_in_steps else None
         return Batch(
             mask=mask,
-            pooled=_features(self.pooled, rows),
-            patches=_features(self.patches, rows),
+            pooled=self.pooled[rows].float(),
+            patches=None if patches is None else patches[rows].float(),
             labels=self.labels[clients, index],
             class_mask=None if self.class_mask is None else self.class_mask[:k],
             fixed={name: value[:k] for name, value in fixed.items()},
+            trained_on=self.trained_on,
         )
-
-
-def _features(kept: Tensor | None, rows: Tensor) -> Tensor | None:
-    """Those of some rows, in float32 whatever they are kept in."""
-    return None if kept is None else kept[rows].float()
 
 
 def train_clients(

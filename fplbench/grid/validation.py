@@ -76,7 +76,7 @@ def _features(images: Images, rows: IntArray) -> Images:
     index = torch.from_numpy(rows)
     return Images(
         labels=images.labels[rows],
-        pooled=None if images.pooled is None else images.pooled[index],
+        pooled=images.pooled[index],
         patches=None if images.patches is None else images.patches[index],
         views=tuple(_features(view, rows) for view in images.views),
     )

@@ -79,9 +79,9 @@ class Setup:
             self.root,
             self.cache,
             environment.choose_device(self.device),
-            self.inputs,
             self.skip_broken,
         )
+        bench.inputs = self.inputs
         return Tools(registry.methods(self.plugins), bench)
 
 

@@ -29,13 +29,15 @@ class Workbench:
     """datasets: the classes a cell's data set is looked up in, by name.
 
     root: the folder of data sets, None when not given; store: the folder of caches.
-    inputs: all that the run's methods ask for, so that the image tower runs once for them.
     skip_broken: leave unusable images out instead of refusing the data set. watch: shows the
-    examination of a data set's files. on_encoded: called with images done and to do while the
-    image tower works.
+    examination of a data set's files.
+
+    Set from outside once they are known: on_encoded, called with images done and to do while the
+    image tower works; inputs, all that the run's methods ask for, so that it runs once for them.
     """
 
     on_encoded: Progress | None = None
+    inputs: frozenset[str] = frozenset({"pooled"})
 
     def __init__(
         self,
@@ -43,12 +45,10 @@ class Workbench:
         root: Path | None,
         store: Path,
         device: torch.device,
-        inputs: frozenset[str] = frozenset({"pooled"}),
         skip_broken: bool = False,
         watch: Watch = unwatched,
     ) -> None:
         self.device = device
-        self._inputs = inputs
         self._skip_broken = skip_broken
         self._watch = watch
         self._datasets = datasets
@@ -107,7 +107,7 @@ class Workbench:
                 self.backbone(backbone),
                 data,
                 split,
-                patches="patches" in inputs | self._inputs,
+                patches="patches" in inputs | self.inputs,
                 cache=self._store / "features",
                 device=self.device,
                 progress=self.on_encoded,

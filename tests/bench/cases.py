@@ -106,7 +106,7 @@ def ours(case: Case, name: str, clip: Backbone) -> Ours:
     count = case.clients * images
     pooled = F.normalize(torch.randn(count, clip.embed_dim, generator=generator), dim=-1)
     patches = None
-    if "patches" in method.inputs:
+    if "patches" in method.step_inputs:
         # 196 patches an image are most of a machine's memory; rows may repeat, the work is alike.
         few = torch.randn(64, 196, clip.embed_dim, generator=generator)
         patches = F.normalize(few, dim=-1).half().to(device)

@@ -1,33 +1,28 @@
-"""The engine on a device: on a GPU where there is one, and on one that is only imagined.
-
-An imagined GPU has shapes, types and devices but no numbers (torch's fake tensors), and an
-operation that mixes it with the host fails as on a real one. So a step's devices are known to be
-right on machines without a GPU too.
-"""
+"""The engine on a device: on a GPU where there is one, and on one that is only imagined."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from small_clip import LetterTokenizer, far, small_clip
 from small_federation import Make, images
-from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fplbench import registry
 from fplbench.clip import TextTower
+from fplbench.contract.imagined import imagined
+from fplbench.contract.room import federation as small_federation
+from fplbench.contract.room import task_on
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import evaluate
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round
 from fplbench.engine.train import SGD, LocalData, draw_steps, train_clients
 from fplbench.environment import matrix_products
-from fplbench.method import Method, Tensors
+from fplbench.method import Method
 from fplbench.spec import Training
 from fplbench.task import PromptTask
 
@@ -79,43 +74,33 @@ def train(chosen: Method, task: PromptTask, device: torch.device) -> dict[str, t
     return train_clients(chosen, params, names, data, steps.to(device), fixed, task, optimizer)
 
 
-# FedOTP looks at numbers every few iterations, which an imagined GPU does not have.
-@pytest.mark.parametrize("name", [name for name in TRAINED if name != "fedotp"])
-def test_a_step_stays_on_its_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Autograd wants a thread on the real device: of the backward pass only its result is imagined.
-    monkeypatch.setattr("fplbench.engine.train._differentiate", no_gradient)
-    device, task = torch.device("cuda:0"), random_task(torch.device("cpu"))
-    assert task.clip_text_features.device.type == "cpu"  # of sentences, which are read here
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        move(task, device)
-        terms = train(method(name), task, device)
-    assert {term.device for term in terms.values()} == {device}
+def test_a_round_on_another_device_is_the_hosts() -> None:
+    """The engine's part; what each method does there is in its exam (fplbench/contract)."""
+    fedpgp = FOUND["fedpgp"]
+    host = small_federation(fedpgp(fedpgp.Config()))
+    run_round(host, TRAINING, 1, Chunk(4))
+    with imagined() as device:
+        task = task_on(device)
+        there = Federation(
+            host.method, lambda _: task, host.scenario, host.images, host.seed, device
+        )
+        log = run_round(there, TRAINING, 1, Chunk(2))
+    assert log.up_bytes == 4 * there.server["sigma"].numel() * 4
+    for key, value in (host.server | host.private).items():
+        assert far((there.server | there.private)[key], value) < 1e-3, key
 
 
-def no_gradient(total: torch.Tensor, leaves: Tensors, keep: bool = False) -> Tensors:
-    assert total.requires_grad
-    return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-
-
-def test_an_imagined_gpu_would_show_a_tensor_left_behind() -> None:
-    with FakeTensorMode(), pytest.raises(RuntimeError, match="devices"):
-        torch.zeros(2, device="cuda:0") + torch.zeros(2)
-
-
-def move(task: PromptTask, device: torch.device) -> None:
-    """A task to another device; its words were read on the host, where numbers are known."""
-    tower = task.tower
-    for name in ("token_embedding", "transformer", "ln_final"):
-        for part in getattr(tower, name).modules():
-            for key, weight in part.named_parameters(recurse=False):
-                moved = torch.empty_like(weight, device=device)
-                part._parameters[key] = nn.Parameter(moved, requires_grad=False)
-    for name in ("positional_embedding", "text_projection", "attn_mask"):
-        setattr(tower, name, getattr(tower, name).detach().clone().to(device))
-    tower._computing = tower.transformer
-    task.__dict__["clip_text_features"] = task.clip_text_features.clone().to(device)
-    task.names = replace(task.names, device=device, _packed=[], _layouts={})
-    task.logit_scale = task.logit_scale.to(device)
+def test_an_imagined_device_would_show_a_tensor_left_behind() -> None:
+    with imagined() as device:
+        there = torch.tensor([1.0, 2.0], device=device)
+        for moved in (there + 1, there * torch.tensor(2.0), there[torch.tensor([0])], -there):
+            assert moved.device == device
+        assert (there + there).tolist() == [2, 4]
+        assert torch.equal(there.to("cpu"), torch.tensor([1.0, 2.0]))
+        there.add_(1)
+        assert there.sum().item() == 5
+        with pytest.raises(RuntimeError, match="aten::add is given a tensor on the host"):
+            there + torch.zeros(2)
 
 
 @contextmanager

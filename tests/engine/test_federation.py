@@ -2,67 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import torch
+from every_hook import EveryHook
 from small_federation import Make
-from torch import Tensor
 
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round
-from fplbench.method import Batch, Method, Param, Round, Task, Tensors
-from fplbench.prompts import cosine_logits, text_features
+from fplbench.method import Method, Param, Task
 from fplbench.spec import Training
 
 TRAINING = Training(rounds=1, local_epochs=1, batch_size=4, lr=0.05)
 
 
-class Everything(Method):
-    """Uses every hook: a server that keeps each client's prompt and sends it to the next one."""
-
-    name = "everything"
-    title = "Everything"
-    source = "this test"
-
-    def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
-        drawn = torch.randn(2, task.width, generator=generator)
-        return {
-            "ctx": Param(0.02 * drawn),
-            "own": Param(drawn.clone(), shared=False, init="per client"),
-            "fixed": Param(torch.ones(1), trained=False, shared=False),
-        }
-
-    def encode(self, params: Tensors, task: Task) -> Tensors:
-        return {"t": text_features(params["ctx"] + 0.01 * params["own"], task, "end")}
-
-    def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
-        assert batch.pooled is not None
-        return cosine_logits(batch.pooled, text["t"], task)
-
-    def memory(self, task: Task, batch: Batch) -> Tensors:
-        return {"images": batch.mask.sum(1)}
-
-    def prepare(self, params: Tensors, received: Tensors, task: Task) -> Tensors:
-        return {"received": received["ctx"]}
-
-    def losses(self, params: Tensors, batch: Batch, task: Task) -> Tensors:
-        pull = (params["ctx"] - batch.fixed["received"]).square().sum((1, 2))
-        return super().losses(params, batch, task) | {"pull": pull}
-
-    def upload(self, params: Tensors, r: Round) -> Tensors:
-        noise = torch.stack(
-            [torch.randn(2, generator=r.generator("noise", int(c))) for c in r.clients]
-        )
-        return {"ctx": params["ctx"], "noise": noise}
-
-    def aggregate(self, server: Tensors, uploads: Tensors, r: Round) -> Tensors:
-        return {"ctx": uploads["ctx"].mean(0), "noise": uploads["noise"].sum(0)}
-
-    def download(self, server: Tensors, r: Round) -> Tensors:
-        return {"ctx": server["ctx"] + r.clients[:, None, None]}
-
-
 def everything(make: Make) -> Federation:
-    return make(Everything(Everything.Config()))
+    return make(EveryHook(EveryHook.Config()))
 
 
 def test_a_tensor_drawn_for_each_client_differs_and_the_others_do_not(federation: Make) -> None:
@@ -79,7 +36,7 @@ def test_downloads_may_differ_by_client_and_stay_fixed_for_the_round(federation:
     fed = everything(federation)
     r = fed.round_of(torch.tensor([2, 0]), 1)
     models = fed.models(r, fed.local_data([2, 0]))
-    assert torch.equal(models.params["ctx"][0], fed.server["ctx"] + 2)
+    assert torch.equal(models.params["ctx"][0], fed.server["ctx"] + 0.002)
     assert torch.equal(models.fixed["received"], models.params["ctx"])
     assert models.fixed["images"].tolist() == [12, 9]
 
@@ -109,7 +66,7 @@ def test_a_client_never_sampled_has_initial_private_and_current_shared_tensors(
     absent = next(c for c in range(3) if c not in log.clients)
     models = fed.models(fed.round_of(torch.tensor([absent]), 1), None)
     assert torch.equal(models.params["own"][0], start["own"][absent])
-    assert torch.equal(models.params["ctx"][0], fed.server["ctx"] + absent)
+    assert torch.equal(models.params["ctx"][0], fed.server["ctx"] + 0.001 * absent)
     assert "images" not in models.fixed
 
 
@@ -117,3 +74,51 @@ def test_a_tensor_that_is_not_trained_stays_as_it_is(federation: Make) -> None:
     fed = everything(federation)
     run_round(fed, TRAINING, 1, chunk=Chunk(3))
     assert torch.equal(fed.private["fixed"], torch.ones(3, 1))
+
+
+def without(make: Make, hook: str) -> Federation:
+    """The same with Method's own way of doing this."""
+    plain = type("Plain", (EveryHook,), {hook: getattr(Method, hook)})
+    return make(plain(plain.Config()))
+
+
+@pytest.mark.parametrize("hook", ["gradients", "aggregate", "download"])
+def test_every_hook_decides_something(federation: Make, hook: str) -> None:
+    fed, other = everything(federation), without(federation, hook)
+    for index in (1, 2):
+        run_round(fed, TRAINING, index, chunk=Chunk(3))
+        run_round(other, TRAINING, index, chunk=Chunk(3))
+    assert not torch.equal(fed.server["ctx"], other.server["ctx"])
+
+
+@pytest.mark.parametrize(
+    ("hook", "gives"), [("upload", "noise"), ("merge", "expert"), ("prepare", "received")]
+)
+def test_a_hook_gives_what_another_reads(federation: Make, hook: str, gives: str) -> None:
+    with pytest.raises(KeyError, match=gives):
+        run_round(without(federation, hook), TRAINING, 1, chunk=Chunk(3))
+
+
+def test_a_tensor_is_trained_at_its_own_rate(federation: Make) -> None:
+    class Still(EveryHook):
+        def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
+            specs = super().init(task, generator)
+            return specs | {"own": replace(specs["own"], lr_scale=0)}
+
+    for kind, moves in ((EveryHook, True), (Still, False)):
+        fed = federation(kind(kind.Config()))
+        start = fed.private["own"].clone()
+        run_round(fed, TRAINING, 1, chunk=Chunk(3))
+        assert torch.equal(fed.private["own"], start) != moves
+
+
+@pytest.mark.parametrize("steps", [{"pooled"}, {"pooled", "patches"}])
+def test_a_step_is_given_the_patches_that_it_reads(federation: Make, steps: set[str]) -> None:
+    class Some(EveryHook):
+        step_inputs = frozenset(steps)
+
+    data = federation(Some(Some.Config())).local_data([0, 1], [0])
+    first = torch.zeros(2, 1, dtype=torch.long)
+    batch = data.batch(first, first == 0, first[:, 0], {})
+    assert (batch.patches is not None) == ("patches" in steps)
+    assert data.everything().patches is not None

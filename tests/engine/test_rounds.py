@@ -147,7 +147,6 @@ def test_a_loss_that_is_not_finite_names_round_and_client(federation: Make) -> N
 def test_a_logit_that_is_not_finite_is_no_wrong_answer(federation: Make) -> None:
     fed = federation(method("promptfl"))
     test = images(12, seed=2)
-    assert test.pooled is not None
     test.pooled[5] = float("inf")
     with pytest.raises(Diverged):
         evaluate(fed, test, 1, chunk=Chunk(3))

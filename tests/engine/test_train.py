@@ -109,7 +109,6 @@ class Linear(Method):
         return {"w": Param(torch.ones(4))}
 
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: object) -> torch.Tensor:
-        assert batch.pooled is not None
         return batch.pooled[..., :4] * params["w"][:, None]
 
     def losses(self, params: Tensors, batch: Batch, task: object) -> Tensors:
@@ -147,7 +146,8 @@ def test_cross_entropy_is_the_mean_over_own_images_and_own_classes() -> None:
     labels = torch.tensor([[0, 1, 0], [2, 3, 0]])
     mask = torch.tensor([[True, True, False], [True, True, False]])
     classes = torch.tensor([[True, True, False, False], [False, False, True, True]])
-    loss = cross_entropy(logits, Batch(mask=mask, labels=labels, class_mask=classes))
+    pooled = torch.zeros(*mask.shape, 1)
+    loss = cross_entropy(logits, Batch(mask=mask, pooled=pooled, labels=labels, class_mask=classes))
     first = torch.nn.functional.cross_entropy(logits[0, :2, :2], labels[0, :2])
     second = torch.nn.functional.cross_entropy(logits[1, :2, 2:], labels[1, :2] - 2)
     torch.testing.assert_close(loss, torch.stack([first, second]))

@@ -38,7 +38,6 @@ def test_images_and_features_stay_together(tmp_path_factory: pytest.TempPathFact
     assert len(view.train.images) + len(view.test.images) == count
     for split, part in ((view.train, train), (view.test, test)):
         assert np.array_equal(split.labels, part.labels)
-        assert part.pooled is not None
         row = int(part.pooled[3, 0])
         assert np.array_equal(np.asarray(split.images[3]), np.asarray(data.train.images[row]))
     assert "validation" in view.split_source

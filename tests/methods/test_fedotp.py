@@ -34,7 +34,8 @@ def similarities(clients: int = 2, images: int = 4, seed: int = 0) -> Tensor:
 
 
 def images(clients: int = 2, count: int = 4, training: bool = False) -> Batch:
-    return Batch(mask=torch.ones(clients, count, dtype=torch.bool), training=training)
+    mask = torch.ones(clients, count, dtype=torch.bool)
+    return Batch(mask=mask, pooled=torch.zeros(clients, count, 1), training=training)
 
 
 def plan_of(method: FedOTP, similarity: Tensor, batch: Batch) -> Tensor:
@@ -141,7 +142,9 @@ def test_patches_kept_in_float16_hardly_move_a_logit(tmp_path: Path) -> None:
     text = method.encode(params, task)
     whole = torch.ones(1, 100, dtype=torch.bool)
     kept, rounded = (
-        method.logits(params, text, Batch(mask=whole, patches=x, training=False), task)
+        method.logits(
+            params, text, Batch(mask=whole, pooled=x[:, :, 0], patches=x, training=False), task
+        )
         for x in (exact, exact.half().float())
     )
     assert float((rounded - kept).abs().max()) < 0.001

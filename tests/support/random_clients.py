@@ -60,33 +60,7 @@ def batch(clients: int, images: int = 4, seed: int = 0, training: bool = True) -
         patches=F.normalize(patches, dim=-1),
         labels=labels if training else None,
         training=training,
-    )
-
-
-def fixed(chosen: Method, of: Tensors, seed: int = 0, memory: Batch | None = None) -> Tensors:
-    """What stays fixed beside the images, the received tensors being random."""
-    noise = torch.Generator().manual_seed(100 + seed)
-    received = {name: torch.randn(v.shape, generator=noise) for name, v in of.items()}
-    own = {} if memory is None else chosen.memory(task(), memory)
-    return own | chosen.prepare(of, received, task())
-
-
-def rows(tensors: Tensors, chosen: slice) -> Tensors:
-    return {name: value[chosen] for name, value in tensors.items()}
-
-
-def rows_of(whole: Batch, chosen: slice) -> Batch:
-    """The batch of some of its clients."""
-    parts = (whole.pooled, whole.patches, whole.labels, whole.class_mask)
-    pooled, patches, labels, class_mask = (None if x is None else x[chosen] for x in parts)
-    return Batch(
-        mask=whole.mask[chosen],
-        pooled=pooled,
-        patches=patches,
-        labels=labels,
-        class_mask=class_mask,
-        fixed=rows(whole.fixed, chosen),
-        training=whole.training,
+        trained_on=CLASSES,
     )
 
 

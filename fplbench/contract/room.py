@@ -1,0 +1,307 @@
+"""Where an exam takes place: the embedded text tower, a few clients, random images.
+
+C clients, B images of each, M patches of an image, D the joint space.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fplbench import clip, rng
+from fplbench.clip import Backbone, TextTower
+from fplbench.dataset import IntArray
+from fplbench.engine.federation import Federation, Images
+from fplbench.engine.train import step_gradients
+from fplbench.method import Batch, Method, Round, Tensors
+from fplbench.scenario import Exam, Question, Scenario
+from fplbench.task import PromptTask
+
+CLASSES = ("cat", "polar bear", "sea_horse", "t-shirt", "DC-10")
+OTHERS = ("arctic fox", "sword-lily")
+TEMPLATES = ("a photo of a {}.", "a {}.")
+CLIENTS, IMAGES, PATCHES = 3, 4, 4
+NOISE = 0.2  # far enough from the start that no two clients answer alike
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method with one choice of settings. variant: that choice's name, "" for the defaults."""
+
+    kind: type[Method]
+    variant: str = ""
+
+    def make(self) -> Method:
+        """A new object of it."""
+        settings: Mapping[str, Any] = self.kind.variants[self.variant] if self.variant else {}
+        return self.kind(self.kind.Config(**settings))
+
+    def overrides(self, *hooks: str) -> bool:
+        """Whether it does one of these in a way of its own."""
+        return any(getattr(self.kind, hook) is not getattr(Method, hook) for hook in hooks)
+
+    def trained(self) -> tuple[str, ...]:
+        """The names of its trained tensors."""
+        specs = self.make().init(task(), torch.Generator().manual_seed(0))
+        return tuple(name for name, spec in specs.items() if spec.trained)
+
+
+def candidates(kind: type[Method]) -> list[Candidate]:
+    """A method with its defaults, then with each variant that it declares."""
+    return [Candidate(kind), *(Candidate(kind, name) for name in kind.variants)]
+
+
+@cache
+def backbone() -> Backbone:
+    """The embedded one, read once."""
+    return clip.load("tiny")
+
+
+@cache
+def tower(dtype: torch.dtype = torch.float32) -> tuple[TextTower, Tensor]:
+    """The embedded backbone's text tower and logit scale, in a precision."""
+    tiny = backbone()
+    if dtype == torch.float32:
+        return tiny.text, tiny.logit_scale
+    model = copy.deepcopy(tiny.model).to(dtype)
+    return TextTower(model, tiny.tokenizer), tiny.logit_scale.to(dtype)
+
+
+@cache
+def task(classnames: tuple[str, ...] = CLASSES, dtype: torch.dtype = torch.float32) -> PromptTask:
+    """The task of a class list."""
+    text, scale = tower(dtype)
+    return PromptTask(text, classnames, TEMPLATES, scale)
+
+
+def task_on(device: torch.device) -> PromptTask:
+    """The task of CLASSES on a device, with a text tower of its own."""
+    tiny = backbone()
+    model = copy.deepcopy(tiny.model)
+    for part in model.modules():
+        for key, weight in part.named_parameters(recurse=False):
+            part._parameters[key] = nn.Parameter(weight.detach().to(device), requires_grad=False)
+        for key, value in part.named_buffers(recurse=False):
+            part._buffers[key] = value.to(device)
+    text = TextTower(model, tiny.tokenizer)
+    return PromptTask(text, CLASSES, TEMPLATES, tiny.logit_scale.to(device))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a method is given for C clients.
+
+    params, received: tensors, each [C, ...]. batch: training images; memory: all of a client's;
+    exam: test images.
+    """
+
+    params: Tensors
+    received: Tensors
+    batch: Batch
+    memory: Batch
+    exam: Batch
+    task: PromptTask = field(default_factory=task)
+
+    def of(self, clients: slice) -> Scene:
+        """The same for some of the clients."""
+        return self.each(lambda t: t[clients])
+
+    def to(self, where: torch.dtype | torch.device, seen: PromptTask) -> Scene:
+        """The same in another precision (of floats alone) or on another device."""
+
+        def moved(t: Tensor) -> Tensor:
+            return t.to(where) if isinstance(where, torch.device) or t.is_floating_point() else t
+
+        return replace(self.each(moved), task=seen)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Scene:
+        """The same with every tensor of it changed; the task stays."""
+        return Scene(
+            params={name: change(t) for name, t in self.params.items()},
+            received={name: change(t) for name, t in self.received.items()},
+            batch=changed(self.batch, change),
+            memory=changed(self.memory, change),
+            exam=changed(self.exam, change),
+            task=self.task,
+        )
+
+    def tensors(self) -> Tensors:
+        """All of them by what they are, for comparison."""
+        found = {f"params[{name!r}]": t for name, t in self.params.items()}
+        found |= {f"received[{name!r}]": t for name, t in self.received.items()}
+        for name in ("batch", "memory", "exam"):
+            found |= {f"{name}.{kind}": t for kind, t in inside(getattr(self, name)).items()}
+        return found
+
+
+def inside(batch: Batch) -> Tensors:
+    """A batch's tensors but for the fixed ones."""
+    return {key: t for key, t in vars(batch).items() if isinstance(t, Tensor)}
+
+
+def changed(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    """A batch with every tensor of it changed."""
+    kept: dict[str, Any] = {key: change(t) for key, t in inside(batch).items()}
+    return replace(batch, **kept, fixed={name: change(t) for name, t in batch.fixed.items()})
+
+
+def scene(candidate: Candidate, seed: int = 0) -> Scene:
+    """Three clients in the middle of a round, all that can differ between them being random.
+
+    What they received went once through upload, aggregate, download and merge.
+    """
+    noise = torch.Generator().manual_seed(1000 + seed)
+    make, trained = candidate.make, candidate.trained()
+    specs = make().init(task(), noise)
+    start = {name: spec.value.expand(CLIENTS, *spec.value.shape) for name, spec in specs.items()}
+    r = round_of(shared=tuple(name for name, spec in specs.items() if spec.shared))
+
+    def spread(tensors: Tensors, names: Collection[str]) -> Tensors:
+        return {
+            name: t + NOISE * torch.randn(t.shape, generator=noise) if name in names else t.clone()
+            for name, t in tensors.items()
+        }
+
+    server = {name: specs[name].value for name in r.shared}
+    sent = make().upload(spread(start, trained), r)
+    if sent:
+        server = make().aggregate(server, sent, r)
+    received = make().download(server, r)
+    params = spread(make().merge(dict(start), received), trained)
+    received = spread(received, [name for name, t in received.items() if t.is_floating_point()])
+    method = make()
+    batch = _batch("patches" in method.step_inputs, noise)
+    memory, exam = (_batch("patches" in method.inputs, noise) for _ in range(2))
+    allowed = torch.rand(CLIENTS, len(CLASSES), generator=noise) < 0.5
+    batch = replace(batch, class_mask=_with_own(allowed, batch))
+    exam = replace(exam, labels=None, training=False)
+    return Scene(params, received, batch, memory, exam)
+
+
+def _with_own(allowed: Tensor, batch: Batch) -> Tensor:
+    assert batch.labels is not None
+    return allowed.scatter(1, batch.labels, True)
+
+
+def _batch(with_patches: bool, noise: torch.Generator) -> Batch:
+    shape, width = (CLIENTS, IMAGES), task().embed_dim
+    count = IMAGES - torch.arange(CLIENTS)
+    patches = F.normalize(torch.randn(*shape, PATCHES, width, generator=noise), dim=-1)
+    return Batch(
+        mask=torch.arange(IMAGES) < count[:, None],
+        pooled=F.normalize(torch.randn(*shape, width, generator=noise), dim=-1),
+        patches=patches if with_patches else None,
+        labels=torch.randint(len(CLASSES), shape, generator=noise),
+        trained_on=CLASSES,
+    )
+
+
+@dataclass(frozen=True)
+class Player:
+    """What the engine does with a method, hook by hook. make: gives the object for each call."""
+
+    make: Callable[[], Method]
+    trained: tuple[str, ...]
+
+    @classmethod
+    def anew(cls, candidate: Candidate) -> Self:
+        """Every hook is called on an object that no other hook has seen."""
+        return cls(candidate.make, candidate.trained())
+
+    @torch.no_grad()
+    def fixed(self, at: Scene) -> Tensors:
+        """What stays fixed beside the images."""
+        kept = self.make().memory(at.task, at.memory)
+        return kept | self.make().prepare(at.params, at.received, at.task)
+
+    def step(self, at: Scene) -> tuple[Tensors, Tensors]:
+        """The loss terms, each [C], and gradients, each [C, ...]; none where nothing is trained."""
+        if not self.trained:
+            return {}, {}
+        batch = replace(at.batch, fixed=self.fixed(at))
+        return step_gradients(self.make(), at.params, self.trained, batch, at.task)
+
+    @torch.no_grad()
+    def answer(self, at: Scene, asked: PromptTask | None = None) -> Tensor:
+        """Logits of the test images, [C, B, K]; asked: another class list than the trained one."""
+        exam, asked = replace(at.exam, fixed=self.fixed(at)), asked or at.task
+        text = self.make().encode(at.params, asked)
+        return self.make().logits(at.params, text, exam, asked)
+
+    def results(self, at: Scene) -> Tensors:
+        """Everything that comes of a step and an exam, by what it is."""
+        terms, grads = self.step(at)
+        found = {f"loss {name!r}": t for name, t in terms.items()}
+        found |= {f"gradient of {name!r}": t for name, t in grads.items()}
+        return found | {"logits": self.answer(at)}
+
+
+def round_of(clients: int = CLIENTS, shared: tuple[str, ...] = ()) -> Round:
+    """A first round in which these clients take part."""
+
+    def generator(purpose: str, client: int | None) -> torch.Generator:
+        return rng.generator(0, purpose, "server" if client is None else client)
+
+    return Round(
+        index=1,
+        clients=torch.arange(clients),
+        sizes=5 + torch.arange(clients),
+        times=torch.zeros(clients, dtype=torch.long),
+        shared=shared,
+        generator=generator,
+    )
+
+
+SIZES = (6, 3, 2, 4)
+TESTS = 14
+
+
+def federation(method: Method) -> Federation:
+    """Four clients of a small cell: base classes to train on, two others to be asked about."""
+    base, novel = np.arange(len(CLASSES)), len(CLASSES) + np.arange(len(OTHERS))
+    ends = np.cumsum((0, *SIZES))
+    train = images_for(method, sum(SIZES), len(CLASSES), seed=1)
+    rows = tuple(np.arange(a, b) for a, b in pairwise(ends))
+    mask = np.stack([np.isin(base, train.labels[own]) | (base == 0) for own in rows])
+    scenario = Scenario(
+        train_rows=rows,
+        train_classes=base,
+        class_mask=mask,
+        exams=(_exam("local", base, len(SIZES)), _exam("novel", novel, len(SIZES))),
+        shared_exams=(_exam("global", base, 1),),
+        client_names=tuple(f"client {c}" for c in range(len(SIZES))),
+    )
+    whole = task(CLASSES + OTHERS)
+    return Federation(method, whole.subset, scenario, train, 0, torch.device("cpu"))
+
+
+def exam_images(method: Method) -> Images:
+    """What a federation's clients are asked about."""
+    return images_for(method, TESTS, len(CLASSES + OTHERS), seed=2)
+
+
+def _exam(name: str, classes: IntArray, clients: int) -> Exam:
+    rows = np.flatnonzero(np.isin(np.arange(TESTS) % len(CLASSES + OTHERS), classes))
+    table = np.tile(rows, (clients, 1))
+    return Exam(classes, table, {name: Question(np.ones_like(table, dtype=bool))})
+
+
+def images_for(method: Method, count: int, classes: int, seed: int) -> Images:
+    """Random features, those that the method asks for; every class comes in turn."""
+    noise = torch.Generator().manual_seed(seed)
+    width = task().embed_dim
+    patches = F.normalize(torch.randn(count, PATCHES, width, generator=noise), dim=-1)
+    return Images(
+        labels=np.arange(count, dtype=np.int64) % classes,
+        pooled=F.normalize(torch.randn(count, width, generator=noise), dim=-1),
+        patches=patches if "patches" in method.inputs else None,
+    )
