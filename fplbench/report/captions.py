@@ -33,7 +33,8 @@ WHATS = {
     "seconds a round of training took, and the peak of memory",
 }
 TEST = (
-    f"a paired t-test over the seeds{{}}, corrected by Holm for the number of methods, p < {LEVEL}"
+    f"t-tests over {{}}, with the variance pooled over the trained methods and corrected for the "
+    f"choice of the best, p < {LEVEL}"
 )
 
 
@@ -44,8 +45,10 @@ def title(quantity: str) -> str:
     return METRIC_TITLES.get(quantity, quantity.removeprefix("domain/"))
 
 
-def caption(group: Group, kind: Kind, columns: Sequence[str], entries: Sequence[Entry]) -> str:
-    """What one must know to read the table, or to run it again."""
+def caption(
+    group: Group, kind: Kind, columns: Sequence[str], entries: Sequence[Sequence[Entry]]
+) -> str:
+    """What one must know to read the table, or to run it again. entries: a row's in a row."""
     several = f" {len(columns)} data sets:" if kind in ("average", "rank") else ""
     over = _over(group, kind, columns)
     marks = "" if kind in ("cost", "rank") else " " + marked(entries, kind == "average")
@@ -54,25 +57,33 @@ def caption(group: Group, kind: Kind, columns: Sequence[str], entries: Sequence[
 
 def _over(group: Group, kind: Kind, columns: Sequence[str]) -> str:
     seeds = {data: len(group.seeds(data)) for data in columns}
+    over = "seeds"
+    if kind == "average":
+        common = len(group.common_seeds(columns))
+        if set(seeds.values()) != {common}:
+            over = "seeds, those that all data sets have"
+        seeds = {"": common}
     counts = sorted(set(seeds.values()))
     if counts == [1]:
         return "One seed, so no standard deviation" if kind not in ("cost", "rank") else "One seed"
     each = [f"{count} ({data})" for data, count in seeds.items()]
     number = str(counts[0]) if len(counts) == 1 else and_(each)
     spread = " ± standard deviation" if kind not in ("cost", "rank") else ""
-    return f"Mean{spread} over {number} seeds"
+    return f"Mean{spread} over {number} {over}"
 
 
-def marked(entries: Sequence[Entry], over_data: bool) -> str:
-    """How best and second were told, or why none is marked."""
-    test = TEST.format(" of all data sets" if over_data else "")
-    if any(entry.mark for entry in entries):
-        return f"Bold: better than every other method; underlined: than all but that one ({test})."
-    if sum(entry.mean is not None for entry in entries) < 2:
+def marked(rows: Sequence[Sequence[Entry]], over_data: bool) -> str:
+    """What bold says, or why nothing is bold. rows: the entries of each row."""
+    columns = [[e for e in column if e.mean is not None] for column in zip(*rows, strict=True)]
+    if any(entry.mark for column in columns for entry in column):
+        test = TEST.format("seeds' averages" if over_data else "the seeds")
+        return f"Bold: the best of a column and those not told from it ({test})."
+    rivals = [column for column in columns if len(column) > 1]
+    if not rivals:
         return ""
-    if all(entry.seeds < 2 for entry in entries):
+    if all(entry.seeds < 2 for column in rivals for entry in column):
         return "None is marked as best: one seed cannot tell a difference from chance."
-    return f"None is marked as best: no method is told from every other one by {test}."
+    return "None is marked as best: fewer than two methods have all the seeds."
 
 
 def ranked(found: Mapping[str, Ranking | None]) -> list[str]:
@@ -85,7 +96,8 @@ def ranked(found: Mapping[str, Ranking | None]) -> list[str]:
     ]
     return [
         *notes,
-        "Both tests as in Demsar, JMLR 2006; they see few data sets as little evidence.",
+        "Bold: the best and those not told from it. Both tests as in Demsar, JMLR 2006; they see "
+        "few data sets as little evidence.",
     ]
 
 
@@ -146,7 +158,8 @@ def entry_notes(labelled: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
     partial = [label for label, row in labelled if any(entry.text == PARTIAL for entry in row)]
     if partial:
         found.append(
-            f"{PARTIAL}: no number on some of the data sets, so none over all: {and_(partial)}."
+            f"{PARTIAL}: no number on some of the data sets, or no seed that all of them have, so "
+            f"none over all: {and_(partial)}."
         )
     return found
 

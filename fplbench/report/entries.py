@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from fplbench.report.significance import Samples, beats_all
+from fplbench.report.significance import Samples, against_best, told
 
 # Column of the tidy table -> its head in a table, and what it is divided by.
 COSTS = {
@@ -28,7 +28,8 @@ class Entry:
 
     text: the mean as printed, or "n/a", "div.", "fail", "part." or "--". std: as printed, None
     with one seed. seeds: how many; fewer: whether others of the table have more. samples: what
-    the mean is over. mark: "best" or "second".
+    the mean is over. trained: False for a method that trains nothing. mark: "best" for the best
+    of a column and those not told from it.
     """
 
     text: str = MISSING
@@ -37,17 +38,18 @@ class Entry:
     seeds: int = 0
     fewer: bool = False
     samples: Samples = field(default_factory=dict)
-    mark: Literal["", "best", "second"] = ""
+    trained: bool = True
+    mark: Literal["", "best"] = ""
 
     @property
     def spread(self) -> str | None:
         return None if self.std is None else f"{self.std:.1f}"
 
 
-def accuracy(cells: pd.DataFrame, metric: str, column: str, seeds: int) -> Entry:
+def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
     """Of one method on one data set. cells: its rows of the tidy table.
 
-    column: the data set's label; seeds: how many a complete entry has.
+    seeds: how many a complete entry has.
     """
     values = cells["value"].to_numpy(dtype=float)
     there = (cells["metric"] == metric).to_numpy() & ~np.isnan(values)
@@ -60,7 +62,8 @@ def accuracy(cells: pd.DataFrame, metric: str, column: str, seeds: int) -> Entry
         std=float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
         seeds=len(numbers),
         fewer=len(numbers) < seeds,
-        samples={column: {int(s): float(v) for s, v in zip(seeds_there, numbers, strict=True)}},
+        samples={int(s): float(v) for s, v in zip(seeds_there, numbers, strict=True)},
+        trained=bool((cells["trainable_parameters"] > 0).any()),
     )
 
 
@@ -88,49 +91,50 @@ def _word(cells: pd.DataFrame, metric: str) -> str:
     return next((word for status, word in stopped.items() if status in statuses), MISSING)
 
 
-def average(parts: Mapping[str, Entry]) -> Entry:
+def average(parts: Mapping[str, Entry], seeds: Collection[int]) -> Entry:
     """The mean over data sets, each counting once; parts: data set -> its entry.
 
+    One observation is a seed's average over the data sets: they share the seed's draws (who
+    takes part, where the context starts, who holds which classes), so their numbers are no
+    independent ones. seeds: those that all data sets have; others are left out.
     A method that lacks a data set has no average: one over fewer data sets is another quantity.
-    std: of the averages of each seed that all data sets have.
     """
-    means = [entry.mean for entry in parts.values()]
-    known = [mean for mean in means if mean is not None]
-    if len(known) < len(means):
-        words = {entry.text for entry in parts.values() if entry.mean is None}
+    words = {entry.text for entry in parts.values() if entry.mean is None}
+    if words:
+        known = any(entry.mean is not None for entry in parts.values())
         return Entry(PARTIAL if known or len(words) > 1 else words.pop())
-    samples = {data: entry.samples[data] for data, entry in parts.items()}
-    seeds = sorted(set.intersection(*(set(values) for values in samples.values())))
-    each = [sum(values[seed] for values in samples.values()) / len(samples) for seed in seeds]
-    mean = sum(known) / len(known)
+    mine = set(seeds).intersection(*(set(entry.samples) for entry in parts.values()))
+    if not mine:
+        return Entry(PARTIAL)
+    samples = {
+        seed: sum(entry.samples[seed] for entry in parts.values()) / len(parts)
+        for seed in sorted(mine)
+    }
+    values = list(samples.values())
+    mean = float(np.mean(values))
     return Entry(
         text=f"{mean:.1f}",
         mean=mean,
-        std=float(np.std(each, ddof=1)) if len(each) > 1 else None,
-        seeds=min(entry.seeds for entry in parts.values()),
-        fewer=any(entry.fewer for entry in parts.values()),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        seeds=len(values),
+        fewer=len(values) < len(seeds),
         samples=samples,
+        trained=any(entry.trained for entry in parts.values()),
     )
 
 
 def mark(entries: Sequence[Entry]) -> None:
-    """Best and second of a column, where the difference is more than seeds explain.
+    """The best of a column and those not told from it (`against_best`).
 
-    The best is marked if `beats_all` tells it from every other one, and then the second if it is
-    told from all below it. Numbers that read the same are not marked apart. A mean over fewer
-    seeds than others have is not ranked: those left out may be the bad ones.
+    Numbers that read the same as the best are marked like it. A mean over fewer seeds than
+    others have is not ranked: those left out may be the bad ones. With one seed nothing is told,
+    and nothing marked.
     """
-    ranked = sorted(
-        (entry for entry in entries if entry.mean is not None and not entry.fewer),
-        key=lambda entry: entry.mean or 0.0,
-        reverse=True,
-    )
-    words: tuple[Literal["best", "second"], ...] = ("best", "second")
-    for word in words:
-        if len(ranked) < 2:
-            return
-        top, *rest = ranked
-        if top.text == rest[0].text or not beats_all(top.samples, [r.samples for r in rest]):
-            return
-        top.mark = word
-        ranked = rest
+    ranked = [entry for entry in entries if entry.mean is not None and not entry.fewer]
+    if len(ranked) < 2:
+        return
+    compared = against_best([e.samples for e in ranked], [e.trained for e in ranked])
+    best = max(ranked, key=lambda entry: entry.mean or 0.0)
+    for entry, behind in zip(ranked, compared, strict=True):
+        if behind is not None and (entry.text == best.text or not told(behind)):
+            entry.mark = "best"

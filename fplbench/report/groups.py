@@ -77,6 +77,16 @@ class Group:
         """The seeds that any method has on a data set."""
         return self._seeds[column]
 
+    def common_seeds(self, columns: Iterable[str]) -> list[int]:
+        """The seeds that some method has on each of these data sets."""
+        return sorted(set.intersection(*(set(self._seeds[column]) for column in columns)))
+
+    @property
+    def versions(self) -> list[str]:
+        """Data sets that are there in two versions: no average over data sets counts one twice."""
+        named = self.frame.groupby("dataset")["column"].nunique()
+        return [str(name) for name in named.index[named > 1]]
+
     def cells(self, row: str, column: str) -> pd.DataFrame:
         """The rows of the frame of a method on a data set."""
         return self._parts.get((row, column), self.frame.iloc[:0])

@@ -176,12 +176,17 @@ def _entry(cells: pd.DataFrame, row: str, column: str, metric: str, by_data_set:
         if metric in COSTS:
             parts[data] = cost(one, metric, seeds)
         else:
-            parts[data] = accuracy(one, metric, data, seeds)
+            parts[data] = accuracy(one, metric, seeds)
     if len(parts) == 1:
         return next(iter(parts.values()))
     if metric in COSTS:
         raise UserError(f"{metric} is no average over data sets: add dataset to --columns.")
-    return average(parts)
+    common = set.intersection(*(_seeds(of_column, data) for data in parts))
+    return average(parts, common)
+
+
+def _seeds(cells: pd.DataFrame, data: str) -> set[int]:
+    return set(map(int, cells.loc[cells["dataset"] == data, "seed"]))
 
 
 def _labels(
@@ -245,7 +250,7 @@ def _caption(
         and _values(cells, name) == 1
         and not absent(cells[name].iloc[0])
     ]
-    marks = captions.marked([e for row in rows for e in row.entries], len(data) > 1)
+    marks = captions.marked([row.entries for row in rows], len(data) > 1)
     text = f"{what}{over}; mean and standard deviation over {count}. {', '.join(constant)}."
     return f"{text} {marks}".strip() if comparable else text
 

@@ -123,7 +123,7 @@ def _screen_table(layout: Layout) -> Table:
 
 
 def _screen_entry(entry: Entry, row: Row) -> Text:
-    style = {"best": "bold", "second": "underline", "": ""}[entry.mark]
+    style = "bold" if entry.mark else ""
     text = Text()
     text.append(entry.text, style="dim" if entry.mean is None else style)
     return text.append(_rest(entry, row))
@@ -136,7 +136,7 @@ def _rest(entry: Entry, row: Row) -> str:
 
 
 def _markdown_entry(entry: Entry, row: Row) -> str:
-    wrap = {"best": "**%s**", "second": "<ins>%s</ins>", "": "%s"}[entry.mark]
+    wrap = "**%s**" if entry.mark else "%s"
     return wrap % entry.text + _rest(entry, row)
 
 

@@ -49,34 +49,32 @@ def entry(entry: Entry, row: Row) -> str:
     """As it stands in an r column: the deviation small beside the mean."""
     if entry.mean is None:
         return latex(entry.text)
-    wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark]
+    wrap = r"\textbf{%s}" if entry.mark else "%s"
     spread = rf"\,{{\tiny$\pm${entry.spread}}}" if entry.spread else ""
     fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
     return wrap % entry.text + spread + fewer
 
 
 def siunitx_entry(entry: Entry, row: Row) -> str:
-    """As siunitx reads it in an S column; words, and what is underlined, are text to it."""
+    """As siunitx reads it in an S column; words are text to it."""
     if not _is_number(entry, row):
         return "{" + _plain(entry, row) + "}"
     number = entry.text.replace(",", "")
     if entry.spread:
         number += f"({entry.spread.replace('.', '').lstrip('0') or '0'})"
-    return (r"\bfseries " if entry.mark == "best" else "") + number
+    return (r"\bfseries " if entry.mark else "") + number
 
 
 def _plain(entry: Entry, row: Row) -> str:
     if entry.mean is None:
         return latex(entry.text)
-    wrap = r"\underline{%s}" if entry.mark == "second" else "%s"
     spread = rf" $\pm$ {entry.spread}" if entry.spread else ""
     fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
-    return wrap % entry.text + spread + fewer
+    return entry.text + spread + fewer
 
 
 def _is_number(entry: Entry, row: Row) -> bool:
-    marked = entry.mark == "second" or (entry.fewer and not row.fewer)
-    return entry.mean is not None and not marked
+    return entry.mean is not None and not (entry.fewer and not row.fewer)
 
 
 def _column(entries: Sequence[Entry], rows: Sequence[Row]) -> str:

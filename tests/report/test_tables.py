@@ -65,41 +65,49 @@ def marks(root: Path) -> dict[str, str]:
     return {label: entry.mark for label, entry in locals_of(headline(root)).items()}
 
 
-def test_best_and_second_are_marked_where_seeds_do_not_explain_the_difference(
-    tmp_path: Path,
-) -> None:
+BOLD, PLAIN = "best", ""
+
+
+def test_the_best_is_marked_alone_where_seeds_do_not_explain_its_lead(tmp_path: Path) -> None:
     values = {
         "zeroshot": [60.0, 60.0, 60.0],
         "coop": [70.0, 74.0, 72.0],
         "promptfl": [80.0, 84.1, 81.9],
     }
     store_values(tmp_path, values)
-    assert marks(tmp_path) == {"CLIP zero-shot": "", "CoOp (local)": "second", "PromptFL": "best"}
-    assert "paired t-test over the seeds, corrected by Holm" in headline(tmp_path).caption
+    assert marks(tmp_path) == {"CLIP zero-shot": PLAIN, "CoOp (local)": PLAIN, "PromptFL": BOLD}
+    assert "Bold: the best of a column and those not told from it" in headline(tmp_path).caption
 
 
-def test_what_seeds_explain_is_not_marked(tmp_path: Path) -> None:
-    """The best one's lead over the second is one lucky seed."""
+def test_what_seeds_explain_is_marked_like_the_best(tmp_path: Path) -> None:
+    """The best one's lead over the second is one lucky seed, that over zero-shot is not."""
     values = {
         "zeroshot": [60.0, 60.0, 60.0],
         "coop": [70.0, 74.0, 72.0],
         "promptfl": [80.0, 74.0, 72.0],
     }
     store_values(tmp_path, values)
-    assert set(marks(tmp_path).values()) == {""}
-    assert "None is marked as best: no method is told" in headline(tmp_path).caption
+    assert marks(tmp_path) == {"CLIP zero-shot": PLAIN, "CoOp (local)": BOLD, "PromptFL": BOLD}
 
 
 def test_one_seed_marks_nothing_and_says_why(tmp_path: Path) -> None:
     store_values(tmp_path, {"zeroshot": [60.0], "coop": [90.0]})
-    assert set(marks(tmp_path).values()) == {""}
+    assert set(marks(tmp_path).values()) == {PLAIN}
     assert "one seed cannot tell a difference from chance" in headline(tmp_path).caption
+
+
+def test_a_table_of_one_method_compares_nothing(tmp_path: Path) -> None:
+    """Its two columns are no rivals."""
+    store_values(tmp_path, {"coop": [90.0, 91.0]})
+    assert set(marks(tmp_path).values()) == {PLAIN}
+    assert "best" not in headline(tmp_path).caption
 
 
 def test_what_prints_the_same_is_marked_the_same(tmp_path: Path) -> None:
     """Also where a test without chance in it would tell them apart."""
     store_values(tmp_path, {"zeroshot": [80.04] * 3, "coop": [79.96] * 3, "promptfl": [1.0] * 3})
-    assert set(marks(tmp_path).values()) == {""}
+    found = marks(tmp_path)
+    assert (found["CLIP zero-shot"], found["CoOp (local)"]) == (BOLD, BOLD)
 
 
 def average_of(root: Path, kind: str = "average") -> Layout:
@@ -114,6 +122,7 @@ def many_data_sets(root: Path, sets: int = 6) -> Store:
         for method, lead in leads.items():
             for seed in range(3):
                 chance = 0.0 if method == "zeroshot" else (seed - 1) * (1 + place % 2)
+                chance += 0.05 * (seed - 1) if method == "fedpgp" else 0.0
                 metrics = {"local": Metric(mean=40.0 + 5 * place + lead + chance)}
                 name = f"set{place}"
                 write_done(store, make_record(method, name, "personal", seed, metrics=metrics))
@@ -127,10 +136,21 @@ def test_an_average_is_over_data_sets_and_its_deviation_over_seeds(tmp_path: Pat
     assert (entry.text, entry.spread) == ("57.5", "1.5")  # 55 and 60; chances of 1 and 2 a seed
     assert {row.label: row.entries[0].mark for row in layout.rows} == {
         "CLIP zero-shot": "",
-        "PromptFL": "second",
+        "PromptFL": "",
         "FedPGP": "best",
     }
-    assert "over the seeds of all data sets" in layout.caption
+    assert "t-tests over seeds' averages" in layout.caption
+
+
+def test_an_average_is_over_the_seeds_that_all_data_sets_have(tmp_path: Path) -> None:
+    store = many_data_sets(tmp_path, 2)
+    for method in ("promptfl", "fedpgp"):
+        metrics = {"local": Metric(mean=99.0)}
+        write_done(store, make_record(method, "set0", "personal", 3, metrics=metrics))
+    layout = average_of(tmp_path)
+    entry = locals_of(layout)["FedPGP"]
+    assert (entry.text, entry.seeds, entry.fewer) == ("57.5", 3, False)
+    assert "over 3 seeds, those that all data sets have" in layout.caption
 
 
 def test_a_method_that_lacks_a_data_set_has_no_average_and_no_rank(tmp_path: Path) -> None:
