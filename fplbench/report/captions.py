@@ -115,6 +115,8 @@ def setting(group: Group) -> str:
     partial = shared.get("participation", 1.0)
     share = [f"participation {show(partial)}"] if partial != 1.0 else []
     about = [f"{group.scenario}: {_describe(group)}", f"backbone {group.backbone}"]
+    version = group.shared.get("ident.protocol")
+    about += [f"protocol {version}"] if version is not None else []
     told = [f"here {', '.join(group.told)}"] if group.told else []
     if shared.get("evaluate_on", "test") != "test":
         told.append("tested on validation images, to choose settings: no result")

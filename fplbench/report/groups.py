@@ -19,8 +19,12 @@ import pandas as pd
 OPTIMIZER = ("train.lr", "train.momentum", "train.weight_decay")
 # How often a run was evaluated changes its curves, not what it ended with.
 WITHOUT_EFFECT = ("train.evaluations",)
+# An identity ("ident.NAME") is a method's, a data set's, or of the whole (weights, protocol):
+# two versions of it are two rows, two columns, two tables. Never are they seeds of one.
+OF_METHOD, OF_DATA = ("ident.method",), ("ident.data", "ident.split")
 
 AGAIN = "{} cells were run more than once with these settings; the latest counts."
+TWO_VERSIONS = "There are two versions of {}, so no average and no rank over data sets."
 
 HEADLINES = {
     "base2novel": ["local", "base", "novel", "hm", "cm"],
@@ -59,7 +63,8 @@ class Group:
     table; told: those of them that tell this group from others of the same scenario.
     frame: the group's rows of the tidy table with columns "row" and "column", the labels of
     the method with its settings and of the data set; one cell a row, column and seed.
-    rows, columns: these labels in the order of a table; methods: row -> its method.
+    rows, columns: these labels in the order of a table; methods: row -> its method. doubled:
+    data sets that have two columns, a version each; no average may count them twice.
     """
 
     name: str
@@ -71,6 +76,7 @@ class Group:
     rows: list[str]
     columns: list[str]
     methods: dict[str, str]
+    doubled: list[str]
     notes: list[str]
 
     def seeds(self, column: str) -> list[int]:
@@ -80,12 +86,6 @@ class Group:
     def common_seeds(self, columns: Iterable[str]) -> list[int]:
         """The seeds that some method has on each of these data sets."""
         return sorted(set.intersection(*(set(self._seeds[column]) for column in columns)))
-
-    @property
-    def versions(self) -> list[str]:
-        """Data sets that are there in two versions: no average over data sets counts one twice."""
-        named = self.frame.groupby("dataset")["column"].nunique()
-        return [str(name) for name in named.index[named > 1]]
 
     def cells(self, row: str, column: str) -> pd.DataFrame:
         """The rows of the frame of a method on a data set."""
@@ -123,7 +123,27 @@ def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
 def comparable(cells: pd.DataFrame) -> list[str]:
     """The columns in which cells must agree to stand side by side."""
     names = ["scenario", "backbone", *_columns(cells, "scen."), *_columns(cells, "train.")]
+    names += identities(cells).of_all
     return [name for name in names if name not in (*OPTIMIZER, *WITHOUT_EFFECT)]
+
+
+@dataclass(frozen=True)
+class Identities:
+    """The columns of identities: whose each is."""
+
+    of_method: list[str]
+    of_data: list[str]
+    of_all: list[str]
+
+
+def identities(cells: pd.DataFrame) -> Identities:
+    """Of a tidy table. One that is not known here is taken for one of the whole."""
+    names = _columns(cells, "ident.")
+    of_method = [name for name in names if name.startswith(OF_METHOD)]
+    of_data = [name for name in names if name.startswith(OF_DATA)]
+    return Identities(
+        of_method, of_data, [n for n in names if n not in of_method and n not in of_data]
+    )
 
 
 def metric_title(metric: str) -> str:
@@ -131,8 +151,11 @@ def metric_title(metric: str) -> str:
 
 
 def show(value: object) -> str:
-    """A setting's value as people write it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A setting's value as people write it; two values never read the same."""
+    if isinstance(value, float):
+        text = f"{value:g}"
+        return text if float(text) == value or absent(value) else repr(value)
+    return str(value)
 
 
 def _group(
@@ -155,6 +178,9 @@ def _group(
     order = {method: place for place, method in enumerate(titles)}
     methods = dict(zip(once["row"], once["method"], strict=True))
     first = cells.iloc[0]
+    notes = [AGAIN.format(twice)] if twice else []
+    versions = once.groupby("dataset")["column"].nunique()
+    doubled = [str(data) for data in versions.index[versions > 1]]
     return Group(
         name=name,
         scenario=str(first["scenario"]),
@@ -165,7 +191,8 @@ def _group(
         rows=sorted(methods, key=lambda row: (order.get(methods[row], len(order)), natural(row))),
         columns=sorted(set(once["column"]), key=natural),
         methods=methods,
-        notes=[AGAIN.format(twice)] if twice else [],
+        doubled=doubled,
+        notes=[*notes, *([TWO_VERSIONS.format(", ".join(doubled))] if doubled else [])],
     )
 
 
@@ -175,7 +202,7 @@ def row_labels(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]
     cells: one row a cell, indexed by id.
     """
     optimizer = _varying(cells, [name for name in OPTIMIZER if name in cells])
-    own = [*_columns(cells, "set."), *_columns(cells, "ident.method")]
+    own, versions = _columns(cells, "set."), identities(cells).of_method
     names = [titles.get(method, method) for method in cells["method"].unique()]
     labels: dict[object, str] = {}
     for method, part in cells.groupby("method", sort=False):
@@ -183,6 +210,7 @@ def row_labels(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]
         if names.count(title) > 1:  # a plug-in that took another method's title
             title = f"{title}, {method}"
         varying = [name for name in own if any(_varying(p, [name]) for p in _by_dataset(part))]
+        varying += _varying(part, versions)
         for cell_id, cell in part.iterrows():
             labels[cell_id] = _label(title, cell, [*varying, *optimizer])
     return pd.Series(labels)
@@ -190,7 +218,7 @@ def row_labels(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]
 
 def _columns_of_data(cells: pd.DataFrame) -> pd.Series[str]:
     """A label a cell: the data set, and what tells two versions of it apart."""
-    identity = [n for n in _columns(cells, "ident.") if not n.startswith("ident.method")]
+    identity = identities(cells).of_data
     labels: dict[object, str] = {}
     for dataset, part in cells.groupby("dataset", sort=False):
         varying = _varying(part, identity)
@@ -200,10 +228,20 @@ def _columns_of_data(cells: pd.DataFrame) -> pd.Series[str]:
 
 
 def _label(title: str, cell: pd.Series[Any], varying: Iterable[str]) -> str:
-    told = [
-        f"{name.split('.', 1)[1]}={show(cell[name])}" for name in varying if not absent(cell[name])
-    ]
+    told = _told(cell, varying)
     return f"{title} ({', '.join(told)})" if told else title
+
+
+def _told(cell: pd.Series[Any], names: Iterable[str]) -> list[str]:
+    """NAME=VALUE; a setting that a cell has not is left out, an identity is not."""
+    found = []
+    for name in names:
+        bare = name.split(".", 1)[-1]
+        if not absent(cell[name]):
+            found.append(f"{bare}={show(cell[name])}")
+        elif name.startswith("ident."):
+            found.append(f"{bare} not recorded")
+    return found
 
 
 def _by_dataset(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -213,7 +251,11 @@ def _by_dataset(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _varying(cells: pd.DataFrame, names: Iterable[str]) -> list[str]:
-    return [name for name in names if cells[name].map(repr).nunique() > 1]
+    return [name for name in names if len({_known(value) for value in cells[name]}) > 1]
+
+
+def _known(value: object) -> str:
+    return repr(None if absent(value) else value)
 
 
 def _columns(cells: pd.DataFrame, prefix: str) -> list[str]:
@@ -226,12 +268,7 @@ def _names(parts: list[pd.DataFrame], shared: list[str]) -> list[tuple[str, list
     found: list[tuple[str, list[str]]] = []
     for part, scenario in zip(parts, scenarios, strict=True):
         rivals = pd.concat([p for p, s in zip(parts, scenarios, strict=True) if s == scenario])
-        first = part.iloc[0]
-        told = [
-            f"{name.split('.')[-1]}={show(first[name])}"
-            for name in _varying(rivals, shared)
-            if not absent(first[name])
-        ]
+        told = _told(part.iloc[0], _varying(rivals, shared))
         name = file_name("-".join([scenario, *told]))
         taken = [other for other, _ in found]
         copies = (f"{name}-{number}" for number in itertools.count(2))
@@ -255,7 +292,7 @@ def natural(text: str) -> list[tuple[int, str]]:
 
 
 def _key(cell: pd.Series[Any]) -> str:
-    return repr([None if absent(value) else value for value in cell])
+    return repr([_known(value) for value in cell])
 
 
 def absent(value: object) -> bool:

@@ -116,7 +116,7 @@ def entry(group: Group, row: str, column: str, quantity: str) -> Entry:
 def _over_data_sets(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) -> list[Layout]:
     """Averages, or ranks; each metric over the data sets, which must all have it."""
     shared = shared_quantities(columns)[:WIDEST]
-    if len(columns) < (RANKED if kind == "rank" else 2) or not shared or group.versions:
+    if len(columns) < (RANKED if kind == "rank" else 2) or not shared or group.doubled:
         return []
     parts = {name: over_data_sets(group, columns, name) for name in shared}
     if kind == "average":

@@ -1,8 +1,9 @@
 """A table with rows and columns of one's own choice, from the tidy table.
 
-Nothing is averaged that may not be: what varies within an entry, but for seeds and data sets, and
-what varies over the table of the scenario, the backbone and the budget, has to be a row, a
-column, or narrowed down to one value.
+Nothing is averaged or compared that may not be: what varies within an entry, but for seeds and
+data sets, and what varies over the table of the scenario, the backbone, the budget and the
+identities (versions of the method, data, weights), has to be a row, a column, or narrowed down to
+one value.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fplbench.report.groups import (
     WITHOUT_EFFECT,
     absent,
     file_name,
+    identities,
     natural,
     show,
 )
@@ -133,12 +135,20 @@ def _refuse_mixtures(cells: pd.DataFrame, named: Sequence[str]) -> None:
         return any(_values(part, name) > 1 for part in parts)
 
     mixed = [name for name in table_wide if name not in free and differs(name)]
-    own = [*_with(cells, "set."), "ident.method", *OPTIMIZER]
-    parts = [part for _, part in cells.groupby(["row", "column", "dataset"])]
+    known = identities(cells)
+    within = [
+        (["row", "column", "dataset"], [*_with(cells, "set."), *OPTIMIZER]),
+        (["method"], known.of_method),
+        (["dataset"], known.of_data),
+        (["backbone"], known.of_all),
+    ]
     mixed += [
         name
-        for name in own
-        if name in cells and name not in named and any(_values(part, name) > 1 for part in parts)
+        for keys, names in within
+        for name in names
+        if name in cells
+        and name not in named
+        and any(_values(part, name) > 1 for _, part in cells.groupby(keys))
     ]
     if "method" not in named and _values(cells, "method") > 1:
         mixed.append("method")

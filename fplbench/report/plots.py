@@ -65,7 +65,7 @@ def write_plots(path: Path | str, out: Path, titles: Mapping[str, str]) -> list[
 def _ranks(group: Group, name: Path) -> list[Path]:
     """Critical differences of each headline metric that all data sets have."""
     columns = {data: quantities(group, data, "rank") for data in group.columns}
-    if len(columns) < RANKED or group.versions:
+    if len(columns) < RANKED or group.doubled:
         return []
     files: list[Path] = []
     for metric in shared_quantities(columns):

@@ -306,6 +306,36 @@ def test_two_versions_of_a_method_are_not_seeds_of_one(tmp_path: Path) -> None:
     ]
 
 
+def test_other_weights_and_protocols_are_tables_of_their_own(tmp_path: Path) -> None:
+    """With the reason; records of before know no protocol."""
+    store_values(tmp_path, {"promptfl": [70.0]}, identity={"weights": "w1"})
+    store_values(tmp_path, {"promptfl": [80.0]}, identity={"weights": "w1", "protocol": "2"})
+    store_values(tmp_path, {"promptfl": [90.0]}, identity={"weights": "w2", "protocol": "2"})
+    tables = [x for x in layouts(load_results(tmp_path), TITLES) if x.kind == "headline"]
+    said = {x.rows[0].entries[0].text: x.caption for x in tables}
+    assert "weights=w1, protocol not recorded" in said["70.0"]
+    assert "weights=w1, protocol=2" in said["80.0"]
+    assert "weights=w2, protocol=2" in said["90.0"]
+
+
+def test_two_versions_of_data_are_two_columns_and_no_average(tmp_path: Path) -> None:
+    for version, value in (("d1", 70.0), ("d2", 80.0)):
+        store_values(tmp_path, {"promptfl": [value]}, identity={"data": version})
+    tables = layouts(load_results(tmp_path), TITLES)
+    (layout,) = [x for x in tables if x.kind == "headline"]
+    assert [data for data, _ in layout.heads] == ["digits (data=d1)", "digits (data=d2)"]
+    assert "two versions of digits" in " ".join(layout.notes)
+    assert not [x for x in tables if x.kind == "average"]
+
+
+def test_versions_of_a_method_on_two_data_sets_are_not_one_average(tmp_path: Path) -> None:
+    for data, version in (("digits", "a1"), ("shapes", "b2")):
+        record = make_record("promptfl", data, "personal", 0, identity={"method": version})
+        write_done(Store(tmp_path), record)
+    labels = {row.label: row.entries[0].text for row in average_of(tmp_path).rows}
+    assert labels == {"PromptFL (method=a1)": "part.", "PromptFL (method=b2)": "part."}
+
+
 def test_the_same_cell_run_twice_counts_once_and_is_told(tmp_path: Path) -> None:
     for finished, value in (("2026-01-02", 70.0), ("2026-01-01", 80.0)):
         store_values(tmp_path, {"promptfl": [value]}, finished=finished)
