@@ -31,7 +31,7 @@ RESULTS = [
     *CELL,
     *["metric", "value", "std_clients", "worst_client", "counted", "reason", "clients"],
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
-    *["seconds_round", "peak_bytes", "hardware", "on_gpu", "notes"],
+    *["seconds_round", "peak_bytes", "hardware", "on_gpu", "notes", "changed"],
     "path",
 ]
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
@@ -124,6 +124,7 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         "hardware": _hardware(record),
         "on_gpu": str(record.hardware.get("device", "")).startswith("cuda"),
         "notes": "\n".join(record.notes),
+        "changed": None if record.changed is None else "\n".join(record.changed),
         "path": str(folder),
     }
     if record.status != "done":

@@ -79,6 +79,8 @@ class Record(_Model):
 
     training: rounds, local_epochs, batch_size, lr, ... of the engine; settings: the method's own
     hyper-parameters; scenario_settings: the scenario's (clients, shots, alpha, ...).
+    changed: the names of settings that were not the defaults when the cell was run, each with its
+    group ("set.mu", "scen.alpha", "train.lr"); None in records from before this was kept.
     title: what the method is called in a paper, so that reports need no plug-in.
     identity: fingerprints that the id hashes beside these (data, weights, split source, ...).
     not_applicable: metric -> why it means nothing for this method.
@@ -100,6 +102,7 @@ class Record(_Model):
     settings: dict[str, JsonValue] = {}
     scenario_settings: dict[str, JsonValue] = {}
     training: dict[str, JsonValue] = {}
+    changed: list[str] | None = None
     identity: dict[str, str] = {}
     versions: dict[str, str] = {}
     hardware: dict[str, JsonValue] = {}

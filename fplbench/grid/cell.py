@@ -22,6 +22,7 @@ from fplbench.engine.federation import Federation, Images
 from fplbench.engine.rounds import RoundLog, run_round
 from fplbench.errors import Diverged, UserError
 from fplbench.grid.checkpoint import State
+from fplbench.grid.defaults import changed
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.validation import on_validation
 from fplbench.grid.workbench import Workbench
@@ -276,6 +277,7 @@ def _outcome(
         settings=cell.settings,
         scenario_settings=cell.scenario_settings,
         training=cell.training.model_dump(mode="json"),
+        changed=changed(cell, type(method)),
         identity=identity,
         versions=environment.versions(),
         hardware=environment.hardware(bench.device) | _about_chunk(run.chunk) | _about_places(run),

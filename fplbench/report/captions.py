@@ -102,7 +102,8 @@ def ranked(found: Mapping[str, Ranking | None]) -> list[str]:
 
 
 def setting(group: Group) -> str:
-    """The scenario with its settings, the backbone, the budget, the context's length."""
+    """The scenario with its settings, the backbone, the budget, the context's length, and what is
+    not the default."""
     shared = {name.removeprefix("train."): value for name, value in group.shared.items()}
     budget = [
         f"{show(shared[name])} {words}"
@@ -112,6 +113,12 @@ def setting(group: Group) -> str:
     frame = group.frame
     lengths = sorted({show(n) for n in frame["set.n_ctx"].dropna()}) if "set.n_ctx" in frame else []
     contexts = [f"{' or '.join(lengths)} context tokens"] if lengths else []
+    contexts += [
+        f"{name.removeprefix('set.')} {show(value)}"
+        for name, value in group.common.items()
+        if name != "set.n_ctx"
+    ]
+    budget += _optimizer(group)
     partial = shared.get("participation", 1.0)
     share = [f"participation {show(partial)}"] if partial != 1.0 else []
     about = [f"{group.scenario}: {_describe(group)}", f"backbone {group.backbone}"]
@@ -121,6 +128,27 @@ def setting(group: Group) -> str:
     if shared.get("evaluate_on", "test") != "test":
         told.append("tested on validation images, to choose settings: no result")
     return "; ".join([*about, ", ".join([*budget, *share, *contexts]), *told])
+
+
+# What a caption says anyway, or what decides no number.
+SAID = ("rounds", "local_epochs", "participation", "lr", "evaluate_on", "evaluations")
+DESCRIBED = ("clients", "clients_per_domain", "shots", "alpha", "hold_out")
+
+
+def _optimizer(group: Group) -> list[str]:
+    """The learning rate, and what else of the training was not its default; what varies stands
+    in the rows' labels."""
+    cells = group.frame.drop_duplicates("id")
+    trained = cells[cells["trainable_parameters"] > 0]
+    changed = sorted({n for text in trained["changed"].dropna() for n in str(text).split("\n")})
+    names = ["train.lr"] if "train.lr" in trained else []
+    names += [n for n in changed if n.startswith("train.") and n[6:] not in SAID]
+    names += [n for n in changed if n.startswith("scen.") and n[5:] not in DESCRIBED]
+    return [
+        f"{name.partition('.')[2].replace('_', ' ')} {show(trained[name].iloc[0])}"
+        for name in names
+        if len({show(value) for value in trained[name]}) == 1
+    ]
 
 
 def _describe(group: Group) -> str:

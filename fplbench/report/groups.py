@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -65,6 +65,7 @@ class Group:
     the method with its settings and of the data set; one cell a row, column and seed.
     rows, columns: these labels in the order of a table; methods: row -> its method. doubled:
     data sets that have two columns, a version each; no average may count them twice.
+    common: settings of methods, not the defaults, that all rows share and no label names.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Group:
     columns: list[str]
     methods: dict[str, str]
     doubled: list[str]
+    common: dict[str, object]
     notes: list[str]
 
     def seeds(self, column: str) -> list[int]:
@@ -104,7 +106,7 @@ class Group:
 
 
 def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
-    """The groups of a tidy table, sorted by scenario; any of results.py's tables will do.
+    """The groups of `load_results`'s table, sorted by scenario.
 
     titles: method -> display name, in the order of the rows; others follow by name.
     """
@@ -166,7 +168,9 @@ def _group(
     shared: list[str],
     titles: Mapping[str, str],
 ) -> Group:
-    cells = cells.assign(row=row_labels(cells, titles), column=_columns_of_data(cells))
+    common = in_common(cells)
+    labels = row_labels(cells, titles, common)
+    cells = cells.assign(row=labels, column=_columns_of_data(cells))
     latest = cells.sort_values("finished").sort_values(
         "status", key=lambda status: status == "done", kind="stable"
     )
@@ -192,15 +196,21 @@ def _group(
         columns=sorted(set(once["column"]), key=natural),
         methods=methods,
         doubled=doubled,
+        common=common,
         notes=[*notes, *([TWO_VERSIONS.format(", ".join(doubled))] if doubled else [])],
     )
 
 
-def row_labels(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]:
-    """A label a cell: the method's title, and the settings that tell its variants apart.
+def row_labels(
+    cells: pd.DataFrame, titles: Mapping[str, str], unsaid: Collection[str] = ()
+) -> pd.Series[str]:
+    """A label a cell: the method's title, the settings that tell its variants apart, and those
+    that are not the defaults.
 
-    cells: one row a cell, indexed by id.
+    cells: one row a cell, indexed by id. unsaid: settings that need no label, being named
+    elsewhere, unless they tell variants apart.
     """
+    told = {name: values for name, values in unusual(cells).items() if name not in unsaid}
     optimizer = _varying(cells, [name for name in OPTIMIZER if name in cells])
     own, versions = _columns(cells, "set."), identities(cells).of_method
     names = [titles.get(method, method) for method in cells["method"].unique()]
@@ -210,10 +220,37 @@ def row_labels(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]
         if names.count(title) > 1:  # a plug-in that took another method's title
             title = f"{title}, {method}"
         varying = [name for name in own if any(_varying(p, [name]) for p in _by_dataset(part))]
-        varying += _varying(part, versions)
+        apart = _varying(part, versions)
         for cell_id, cell in part.iterrows():
-            labels[cell_id] = _label(title, cell, [*varying, *optimizer])
+            changed = {n for n in own if (method, exact(cell[n])) in told.get(n, ())}
+            named = [name for name in own if name in varying or name in changed]
+            labels[cell_id] = _label(title, cell, [*named, *apart, *optimizer])
     return pd.Series(labels)
+
+
+def unusual(cells: pd.DataFrame) -> dict[str, set[tuple[str, str]]]:
+    """Settings of methods that were not the defaults: column -> (method, value).
+
+    As their records say; those from before this was recorded follow the others' word.
+    """
+    found: dict[str, set[tuple[str, str]]] = {}
+    for _, cell in cells[cells["changed"].notna()].iterrows():
+        for name in str(cell["changed"]).split("\n"):
+            if name.startswith("set."):
+                found.setdefault(name, set()).add((str(cell["method"]), exact(cell[name])))
+    return found
+
+
+def in_common(cells: pd.DataFrame) -> dict[str, object]:
+    """The unusual settings that are the same in every cell of at least two methods that have
+    them: said once, not in every label."""
+    common = {}
+    for name, changed in unusual(cells).items():
+        having = cells[cells[name].map(lambda value: not absent(value))]
+        values = {(str(m), exact(v)) for m, v in zip(having["method"], having[name], strict=True)}
+        if values <= changed and len(values) > 1 and len({value for _, value in values}) == 1:
+            common[name] = having[name].iloc[0]
+    return common
 
 
 def _columns_of_data(cells: pd.DataFrame) -> pd.Series[str]:
@@ -251,10 +288,11 @@ def _by_dataset(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _varying(cells: pd.DataFrame, names: Iterable[str]) -> list[str]:
-    return [name for name in names if len({_known(value) for value in cells[name]}) > 1]
+    return [name for name in names if len({exact(value) for value in cells[name]}) > 1]
 
 
-def _known(value: object) -> str:
+def exact(value: object) -> str:
+    """For comparing: what is absent is the same however it is written."""
     return repr(None if absent(value) else value)
 
 
@@ -292,7 +330,7 @@ def natural(text: str) -> list[tuple[int, str]]:
 
 
 def _key(cell: pd.Series[Any]) -> str:
-    return repr([_known(value) for value in cell])
+    return repr([exact(value) for value in cell])
 
 
 def absent(value: object) -> bool:

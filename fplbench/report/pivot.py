@@ -21,10 +21,12 @@ from fplbench.report.groups import (
     OPTIMIZER,
     WITHOUT_EFFECT,
     absent,
+    exact,
     file_name,
     identities,
     natural,
     show,
+    unusual,
 )
 from fplbench.report.layout import Layout, Row
 
@@ -81,7 +83,7 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
         quantities=metrics * len(shown_columns),
         rows=body,
         caption=_caption(cells, [*rows, *columns], metrics, body, comparable),
-        notes=[*captions.meanings(metrics), *_notes(cells, body)],
+        notes=[*captions.meanings(metrics), *_notes(cells, body, [*rows, *columns])],
         corner=", ".join("Method" if name == "method" else _bare(name) for name in rows),
     )
 
@@ -265,7 +267,7 @@ def _caption(
     return f"{text} {marks}".strip() if comparable else text
 
 
-def _notes(cells: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
+def _notes(cells: pd.DataFrame, rows: Sequence[Row], named: Sequence[str]) -> list[str]:
     labelled = [(row.label, row.entries) for row in rows]
     notes = captions.entry_notes(labelled)
     optimizer = [name for name in OPTIMIZER if name in cells and _values(cells, name) > 1]
@@ -273,6 +275,15 @@ def _notes(cells: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
         each = cells.drop_duplicates(["row", name])
         words = [f"{_shown(cell[name])} ({cell['row']})" for _, cell in each.iterrows()]
         notes.append(f"{_bare(name)}: {', '.join(words)}.")
+    once = cells.drop_duplicates("id")
+    for name, changed in unusual(once).items():
+        values = {
+            f"{_shown(cell[name])} ({cell['row']})": None
+            for _, cell in once.iterrows()
+            if (cell["method"], exact(cell[name])) in changed
+        }
+        if name not in named:
+            notes.append(f"Not the default: {_bare(name)} {', '.join(values)}.")
     return notes + captions.stopped(cells[cells["status"] != "done"].drop_duplicates("id"))
 
 

@@ -96,6 +96,13 @@ def test_variants_of_a_method_are_not_averaged(swept: Path) -> None:
     assert "FedPGP, n_ctx 4" in texts(table(swept, "method,n_ctx", "alpha,dataset"))
 
 
+def test_a_setting_that_is_no_default_is_named_below(tmp_path: Path) -> None:
+    settings = {"settings": {"n_ctx": 16, "mu": 0.0}, "changed": ["set.mu"]}
+    write_done(Store(tmp_path), make_record("fedpgp", "digits", "personal", 0, **settings))
+    assert "Not the default: mu 0 (FedPGP)." in table(tmp_path, "method", "dataset").notes
+    assert not any("mu" in note for note in table(tmp_path, "method,mu", "dataset").notes)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -274,6 +274,45 @@ def test_settings_of_a_method_are_rows_and_those_of_a_scenario_are_tables(tmp_pa
     assert "alpha=0.1" in tables[0].caption
 
 
+def test_a_setting_that_is_no_default_is_named_though_all_rows_share_it(tmp_path: Path) -> None:
+    settings = {"n_ctx": 16, "mu": 0.0, "rank": 8}
+    changed = ["set.mu", "train.batch_size", "train.lr", "scen.min_train", "train.evaluations"]
+    training = {"rounds": 9, "lr": 0.02, "batch_size": 8, "momentum": 0.9, "evaluations": 1}
+    scenario = {"clients": 10, "alpha": 0.3, "min_train": 5}
+    store_values(
+        tmp_path,
+        {"fedpgp": [70.0, 71.0]},
+        settings=settings,
+        changed=changed,
+        training=training,
+        scenario_settings=scenario,
+    )
+    layout = headline(tmp_path)
+    assert [row.label for row in layout.rows] == ["FedPGP (mu=0)"]
+    assert "9 rounds, lr 0.02, batch size 8, min train 5, 16 context tokens" in layout.caption
+
+
+def test_a_record_from_before_follows_the_word_of_others(tmp_path: Path) -> None:
+    """It is a seed of the same settings, whatever it knew of defaults."""
+    settings = {"n_ctx": 16, "mu": 0.0}
+    make = {"settings": settings, "metrics": {"local": Metric(mean=70.0)}}
+    store = Store(tmp_path)
+    write_done(store, make_record("fedpgp", "digits", "personal", 0, **make))
+    assert [row.label for row in headline(tmp_path).rows] == ["FedPGP"]
+    write_done(store, make_record("fedpgp", "digits", "personal", 1, changed=["set.mu"], **make))
+    (row,) = headline(tmp_path).rows
+    assert (row.label, row.entries[0].seeds) == ("FedPGP (mu=0)", 2)
+
+
+def test_what_all_methods_changed_alike_is_said_once(tmp_path: Path) -> None:
+    about = {"settings": {"n_ctx": 4, "csc": True}, "changed": ["set.n_ctx", "set.csc"]}
+    store_values(tmp_path, {"zeroshot": [50.0]}, settings={}, changed=[])
+    store_values(tmp_path, {"promptfl": [70.0], "coop": [71.0]}, **about)
+    layout = headline(tmp_path)
+    assert [row.label for row in layout.rows] == ["CLIP zero-shot", "CoOp (local)", "PromptFL"]
+    assert "4 context tokens, csc True" in layout.caption
+
+
 def test_budgets_and_backbones_are_tables_of_their_own(tmp_path: Path) -> None:
     store_values(tmp_path, {"promptfl": [70.0]})
     store_values(tmp_path, {"promptfl": [71.0]}, training={"rounds": 50})
