@@ -86,8 +86,11 @@ class Record(_Model):
     not_applicable: metric -> why it means nothing for this method.
     label_counts: of each client, how many training images of each class it has; a class it has
     none of is left out. trainable_parameters: of one client. times: seconds.
-    peak_bytes: the most memory at any time: on a GPU what its tensors took, else what the whole
-    process took; None where the system does not tell.
+    round_seconds: least, median and most seconds of training a round; None where nothing is
+    trained, and in records from before this was kept.
+    peak_bytes: the most memory at any time: on a GPU what the cell's tensors took; else what the
+    whole process took, with what it kept of earlier cells, so it tells no cells apart; None where
+    the system does not tell.
     """
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
@@ -115,6 +118,7 @@ class Record(_Model):
     traffic: Traffic = Traffic()
     trainable_parameters: int = 0
     times: dict[str, float] = {}
+    round_seconds: list[float] | None = None
     peak_bytes: int | None = None
     notes: list[str] = []
     error: Failure | None = None

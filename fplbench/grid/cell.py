@@ -284,6 +284,7 @@ def _outcome(
         traffic=run.traffic,
         notes=[*bench.data(cell.dataset).notes, *bench.backbone(cell.backbone).notes],
         times=run.times | {"total": run.before + time.perf_counter() - run.clock},
+        round_seconds=_round_seconds(run.rows),
         peak_bytes=max(run.peak, environment.peak_bytes(bench.device) or 0) or None,
         error=failure,
         started=run.started.isoformat(timespec="seconds"),
@@ -299,14 +300,22 @@ def _outcome(
     return Outcome(record, pd.DataFrame(run.rows), tensors)
 
 
+def _round_seconds(rows: Sequence[Mapping[str, float]]) -> list[float] | None:
+    seconds = [row["seconds"] for row in rows if "seconds" in row]
+    return [min(seconds), float(np.median(seconds)), max(seconds)] if seconds else None
+
+
 def _about_chunk(chunk: Chunk | None) -> dict[str, JsonValue]:
-    """How many clients were computed together, and whether memory was short."""
+    """How many clients were computed together, the bytes of one's local step, and whether memory
+    was short."""
     if chunk is None:
         return {}
+    about: dict[str, JsonValue] = {"clients_at_once": chunk.clients}
+    if chunk.step_bytes:
+        about["step_bytes_client"] = chunk.step_bytes
     if chunk.clients == chunk.planned:
-        return {"clients_at_once": chunk.clients}
-    return {
-        "clients_at_once": chunk.clients,
+        return about
+    return about | {
         "memory_was_short": f"{chunk.planned} clients at once did not fit: the results agree with "
         f"those of other machines to rounding",
     }

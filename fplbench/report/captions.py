@@ -30,7 +30,8 @@ WHATS = {
     "domains": "Accuracy in percent after the last round, by domain",
     "more": "Further accuracies in percent after the last round",
     "cost": "Cost: numbers trained on a client, megabytes sent by all clients over the run, "
-    "seconds a round of training took, and the peak of memory",
+    "seconds a round of training took (median and range over rounds), and megabytes that a local "
+    "step takes, counted from its tensors",
 }
 TEST = (
     f"t-tests over {{}}, with the variance pooled over the trained methods and corrected for the "
@@ -217,18 +218,28 @@ def notes(
 
 
 def _measured_on(cells: pd.DataFrame) -> list[str]:
-    """Whose seconds and memory: of a GPU's tensors, or of a whole process."""
+    """What the seconds and bytes are of."""
+    notes = []
+    trained = cells[cells["trainable_parameters"] > 0]
+    together = trained.dropna(subset="clients_at_once")
+    by_row = together.groupby("row", sort=False)["clients_at_once"].agg(lambda n: int(n.min()))
+    if len(by_row):
+        counts = sorted(set(by_row))
+        each = [f"{count} ({row})" for row, count in by_row.items()]
+        number = str(counts[0]) if len(counts) == 1 else and_(each)
+        notes.append(f"MB step: of the clients that are computed together, {number}.")
+    old = sorted(set(trained.loc[trained["seconds_round_least"].isna(), "row"]))
+    if old:
+        notes.append(
+            f"s/round without a range is a mean, of records from before ranges: {and_(old)}."
+        )
+    if cells["on_gpu"].astype(bool).any():
+        notes.append("MB peak: the most that the tensors of a cell took on a GPU.")
     hardware = sorted(set(cells["hardware"].dropna()))
-    memory = {
-        "of the whole process": (~cells["on_gpu"].astype(bool)).any(),
-        "of a GPU's tensors": cells["on_gpu"].astype(bool).any(),
-    }
-    whose = and_([words for words, there in memory.items() if there]) if len(cells) else ""
-    if not hardware:
-        return []
-    notes = [f"Memory is that {whose}. Measured on {and_(hardware)}."]
+    if hardware:
+        notes.append(f"Measured on {and_(hardware)}.")
     if len(hardware) > 1:
-        notes.append("Seconds and memory of different hardware cannot be compared.")
+        notes.append("Seconds of different hardware cannot be compared.")
     return notes
 
 

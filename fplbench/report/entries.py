@@ -17,8 +17,11 @@ COSTS = {
     "up_bytes": ("MB up", 1e6),
     "down_bytes": ("MB down", 1e6),
     "seconds_round": ("s/round", 1.0),
+    "step_bytes": ("MB step", 1e6),
     "peak_bytes": ("MB peak", 1e6),
 }
+# Measured where it is the cell's own alone; a process keeps what the cells before it took.
+ON_GPU = ("peak_bytes",)
 MISSING, PARTIAL, FEWER = "--", "part.", "†"
 
 
@@ -29,7 +32,7 @@ class Entry:
     text: the mean as printed, or "n/a", "div.", "fail", "part." or "--". std: as printed, None
     with one seed. seeds: how many; fewer: whether others of the table have more. samples: what
     the mean is over. trained: False for a method that trains nothing. mark: "best" for the best
-    of a column and those not told from it.
+    of a column and those not told from it. low, high: a range that is printed beside the mean.
     """
 
     text: str = MISSING
@@ -40,10 +43,19 @@ class Entry:
     samples: Samples = field(default_factory=dict)
     trained: bool = True
     mark: Literal["", "best"] = ""
+    low: float | None = None
+    high: float | None = None
 
     @property
     def spread(self) -> str | None:
         return None if self.std is None else f"{self.std:.1f}"
+
+    @property
+    def range(self) -> str:
+        """ "(low-high)", or nothing."""
+        if self.low is None or self.high is None or self.low == self.high:
+            return ""
+        return f"({cost_text(self.low)}-{cost_text(self.high)})"
 
 
 def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
@@ -68,14 +80,23 @@ def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
 
 
 def cost(cells: pd.DataFrame, quantity: str, seeds: int) -> Entry:
-    """Of one method on one data set, over its finished cells."""
-    once = (cells["status"] == "done").to_numpy() & ~cells["id"].duplicated().to_numpy()
-    values = cells[quantity].to_numpy(dtype=float)
-    numbers = values[once & ~np.isnan(values)] / COSTS[quantity][1]
+    """Of one method on one data set, over its finished cells: the mean; of seconds, which a busy
+    machine stretches, the median, with the range over all rounds."""
+    done = cells[cells["status"] == "done"].drop_duplicates("id")
+    if quantity in ON_GPU:
+        done = done[done["on_gpu"].astype(bool)]
+    numbers = done[quantity].dropna().to_numpy(dtype=float) / COSTS[quantity][1]
     if not len(numbers):
         return Entry(_word(cells, quantity))
-    mean = float(numbers.mean())
-    return Entry(cost_text(mean), mean, None, len(numbers), len(numbers) < seeds)
+    entry = Entry(seeds=len(numbers), fewer=len(numbers) < seeds)
+    entry.mean = float(numbers.mean())
+    if quantity == "seconds_round":
+        entry.mean = float(np.median(numbers))
+        least, most = (done[f"{quantity}_{end}"].dropna() for end in ("least", "most"))
+        if len(least) == len(numbers):
+            entry.low, entry.high = float(least.min()), float(most.max())
+    entry.text = cost_text(entry.mean)
+    return entry
 
 
 def cost_text(value: float) -> str:

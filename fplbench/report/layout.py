@@ -9,7 +9,7 @@ import pandas as pd
 
 from fplbench.report import captions
 from fplbench.report.captions import Kind, title
-from fplbench.report.entries import COSTS, PARTIAL, Entry, accuracy, average, cost, mark
+from fplbench.report.entries import COSTS, ON_GPU, PARTIAL, Entry, accuracy, average, cost, mark
 from fplbench.report.groups import HEADLINES, METRIC_TITLES, Group, file_name
 from fplbench.report.significance import Ranking, ranking
 
@@ -80,7 +80,8 @@ def quantities(group: Group, column: str, kind: Kind) -> list[str]:
     seen = list(dict.fromkeys(frame["metric"].dropna()))
     headline = HEADLINES.get(group.scenario, [name for name in seen if "/" not in name])
     if kind == "cost":
-        return list(COSTS) if seen else []
+        none = () if frame["on_gpu"].astype(bool).any() else ON_GPU
+        return [name for name in COSTS if name not in none] if seen else []
     if kind in ("headline", "average", "rank"):
         # Where every cell stopped, nothing tells which metrics there would have been.
         return [name for name in headline if name in seen] or headline[:2]
@@ -217,6 +218,8 @@ def long_table(layouts: Sequence[Layout]) -> pd.DataFrame:
                 "quantity": quantity,
                 "mean": entry.mean,
                 "std": entry.std,
+                "low": entry.low,
+                "high": entry.high,
                 "seeds": entry.seeds,
                 "state": "value" if entry.mean is not None else entry.text,
                 "mark": entry.mark,

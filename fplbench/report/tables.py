@@ -132,6 +132,7 @@ def _screen_entry(entry: Entry, row: Row) -> Text:
 def _rest(entry: Entry, row: Row) -> str:
     """What stands behind a mean in plain text."""
     spread = f" ± {entry.spread}" if entry.spread else ""
+    spread += f" {entry.range}" if entry.range else ""
     return spread + (f"{FEWER}{entry.seeds}" if entry.fewer and not row.fewer else "")
 
 

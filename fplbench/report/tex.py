@@ -51,6 +51,7 @@ def entry(entry: Entry, row: Row) -> str:
         return latex(entry.text)
     wrap = r"\textbf{%s}" if entry.mark else "%s"
     spread = rf"\,{{\tiny$\pm${entry.spread}}}" if entry.spread else ""
+    spread += rf"\,{{\tiny{_range(entry)}}}" if entry.range else ""
     fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
     return wrap % entry.text + spread + fewer
 
@@ -69,12 +70,18 @@ def _plain(entry: Entry, row: Row) -> str:
     if entry.mean is None:
         return latex(entry.text)
     spread = rf" $\pm$ {entry.spread}" if entry.spread else ""
+    spread += f" {_range(entry)}" if entry.range else ""
     fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
     return entry.text + spread + fewer
 
 
 def _is_number(entry: Entry, row: Row) -> bool:
-    return entry.mean is not None and not (entry.fewer and not row.fewer)
+    plain = not entry.range and not (entry.fewer and not row.fewer)
+    return entry.mean is not None and plain
+
+
+def _range(entry: Entry) -> str:
+    return entry.range.replace("-", "--")
 
 
 def _column(entries: Sequence[Entry], rows: Sequence[Row]) -> str:

@@ -68,6 +68,17 @@ def test_a_record_names_what_is_not_the_default(bench: Workbench) -> None:
     assert "train.views" in (outcome(bench, views=2).record.changed or [])
 
 
+def test_what_a_step_takes_does_not_hang_on_what_ran_before(bench: Workbench) -> None:
+    first = outcome(bench).record
+    outcome(bench, "pfedprompt")
+    again = outcome(bench).record
+    assert first.hardware["step_bytes_client"] == again.hardware["step_bytes_client"]
+    assert isinstance(first.hardware["step_bytes_client"], int)
+    assert first.hardware["step_bytes_client"] > 10_000
+    least, median, most = first.round_seconds or (0.0, 0.0, 0.0)
+    assert 0 < least <= median <= most
+
+
 def test_a_memory_holds_images_as_they_are(bench: Workbench, tmp_path: Path) -> None:
     one = outcome(bench, "pfedprompt", lr=1e-9)
     two = outcome(bench, "pfedprompt", lr=1e-9, views=2)

@@ -181,31 +181,50 @@ def test_a_seed_that_diverged_leaves_an_average_unranked(tmp_path: Path) -> None
 
 
 def test_costs_stand_beside_accuracy(tmp_path: Path) -> None:
-    training = {"rounds": 4}
+    cpu = {"cpu": "Some CPU", "device": "cpu", "step_bytes_client": 4_000_000, "clients_at_once": 5}
     for seed in range(2):
         write_done(
             Store(tmp_path),
             make_record(
                 "promptfl",
                 seed=seed,
-                training=training,
                 peak_bytes=3_000_000_000,
-                hardware={"cpu": "Some CPU", "threads": 2 + seed, "device": "cpu"},
+                round_seconds=[0.5 - 0.1 * seed, 2.0, 9.0],
+                hardware=cpu | {"threads": 2 + seed},
             ),
         )
     layout = average_of(tmp_path, "cost")
-    assert [title for _, title in layout.titles] == [
-        "Param.",
-        "MB up",
-        "MB down",
-        "s/round",
-        "MB peak",
-    ]
-    assert [entry.text for entry in layout.rows[0].entries][3:] == ["3", "3,000"]
+    titles = [title for _, title in layout.titles]
+    assert titles == ["Param.", "MB up", "MB down", "s/round", "MB step"]
+    seconds, step = layout.rows[0].entries[3:]
+    assert (f"{seconds.text} {seconds.range}", step.text) == ("2 (0.4-9)", "20")
     notes = " ".join(layout.notes)
-    assert "of the whole process" in notes
+    assert "computed together, 5." in notes
     assert "Some CPU, 2 threads and Some CPU, 3 threads" in notes
     assert "different hardware" in notes
+    write_tables(load_results(tmp_path), tmp_path / "out", TITLES)
+    assert "2 (0.4-9)" in (tmp_path / "out" / "tables.md").read_text()
+    assert r"{\tiny(0.4--9)}" in (tmp_path / "out" / "base2novel-cost.tex").read_text()
+
+
+def test_the_peak_of_a_gpu_is_shown_and_that_of_a_process_is_not(tmp_path: Path) -> None:
+    gpu = {"device": "cuda:0", "gpu": "Some GPU"}
+    write_done(Store(tmp_path), make_record("promptfl", hardware=gpu, peak_bytes=3_000_000_000))
+    write_done(Store(tmp_path), make_record("coop", peak_bytes=5_000_000_000))
+    layout = average_of(tmp_path, "cost")
+    assert [title for _, title in layout.titles][-1] == "MB peak"
+    assert {row.label: row.entries[-1].text for row in layout.rows} == {
+        "CoOp (local)": "--",
+        "PromptFL": "3,000",
+    }
+
+
+def test_a_record_from_before_has_a_mean_and_says_so(tmp_path: Path) -> None:
+    write_done(Store(tmp_path), make_record("promptfl", training={"rounds": 4}))
+    layout = average_of(tmp_path, "cost")
+    assert [entry.text for entry in layout.rows[0].entries][3:] == ["3", "--"]
+    assert layout.rows[0].entries[3].range == ""
+    assert any("is a mean, of records from before ranges: PromptFL" in n for n in layout.notes)
 
 
 def test_where_all_are_equal_none_is_best(tmp_path: Path) -> None:
