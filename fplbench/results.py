@@ -38,6 +38,9 @@ RESULTS = [
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
 HISTORY = [*CELL, "round"]
 
+# Which evaluation the column "value" is of, in the words of a caption.
+LAST = "after the last round"
+
 Row = dict[str, JsonValue]
 Found = list[tuple[Path, Record]]
 
@@ -54,6 +57,14 @@ def load_results(path: Path | str = "results") -> pd.DataFrame:
     what it would have measured is not known. A cell that lies in several stores counts once.
     """
     return results_of(*read_cells(path))
+
+
+def with_headline(results: pd.DataFrame, column: str, when: str) -> pd.DataFrame:
+    """The table with another of its columns in place of "value", for reports, which read nothing
+    else. when: what captions say in place of LAST."""
+    chosen = results.assign(value=results[column])
+    chosen.attrs = {**results.attrs, "when": when}
+    return chosen
 
 
 def results_of(found: Found, problems: list[Problem]) -> pd.DataFrame:

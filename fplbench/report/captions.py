@@ -11,7 +11,7 @@ from fplbench.report.entries import COSTS, FEWER, MISSING, PARTIAL, Entry
 from fplbench.report.groups import METRIC_TITLES, Group, show
 from fplbench.report.significance import LEVEL, Ranking
 
-Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "pivot"]
+Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "intervals", "pivot"]
 
 MOST_NOTES = 8
 SHARED = "the shared prompt alone, on the test images of all clients"
@@ -24,11 +24,12 @@ MEANINGS = {
     "cm": "CM: mean of Local and the harmonic mean of Base and Novel",
 }
 WHATS = {
-    "headline": "Accuracy in percent after the last round",
-    "average": "Mean accuracy in percent after the last round",
-    "rank": "Average rank by accuracy after the last round (1 is best)",
-    "domains": "Accuracy in percent after the last round, by domain",
-    "more": "Further accuracies in percent after the last round",
+    "headline": "Accuracy in percent {when}",
+    "average": "Mean accuracy in percent {when}",
+    "rank": "Average rank by accuracy {when} (1 is best)",
+    "domains": "Accuracy in percent {when}, by domain",
+    "more": "Further accuracies in percent {when}",
+    "intervals": "Intervals and differences of accuracy in percent {when}",
     "cost": "Cost: numbers trained on a client, megabytes sent by all clients over the run, "
     "seconds a round of training took (median and range over rounds), and megabytes that a local "
     "step takes, counted from its tensors",
@@ -50,26 +51,29 @@ def caption(
     group: Group, kind: Kind, columns: Sequence[str], entries: Sequence[Sequence[Entry]]
 ) -> str:
     """What one must know to read the table, or to run it again. entries: a row's in a row."""
-    several = f" {len(columns)} data sets:" if kind in ("average", "rank") else ""
+    averaged = kind == "average" or (kind == "intervals" and len(columns) > 1)
+    several = f" {len(columns)} data sets:" if averaged or kind == "rank" else ""
     over = _over(group, kind, columns)
-    marks = "" if kind in ("cost", "rank") else " " + marked(entries, kind == "average")
-    return f"{WHATS[kind]} on{several} {and_(columns)}. {setting(group)}. {over}.{marks}".strip()
+    unmarked = kind in ("cost", "rank", "intervals")
+    marks = "" if unmarked else " " + marked(entries, kind == "average")
+    what = WHATS[kind].format(when=group.when)
+    return f"{what} on{several} {and_(columns)}. {setting(group)}. {over}.{marks}".strip()
 
 
 def _over(group: Group, kind: Kind, columns: Sequence[str]) -> str:
     seeds = {data: len(group.seeds(data)) for data in columns}
     over = "seeds"
-    if kind == "average":
+    if kind == "average" or (kind == "intervals" and len(columns) > 1):
         common = len(group.common_seeds(columns))
         if set(seeds.values()) != {common}:
             over = "seeds, those that all data sets have"
         seeds = {"": common}
+    spread = "" if kind in ("cost", "rank", "intervals") else " ± standard deviation"
     counts = sorted(set(seeds.values()))
     if counts == [1]:
-        return "One seed, so no standard deviation" if kind not in ("cost", "rank") else "One seed"
+        return "One seed, so no standard deviation" if spread else "One seed"
     each = [f"{count} ({data})" for data, count in seeds.items()]
     number = str(counts[0]) if len(counts) == 1 else and_(each)
-    spread = " ± standard deviation" if kind not in ("cost", "rank") else ""
     return f"Mean{spread} over {number} {over}"
 
 

@@ -32,7 +32,8 @@ class Entry:
     text: the mean as printed, or "n/a", "div.", "fail", "part." or "--". std: as printed, None
     with one seed. seeds: how many; fewer: whether others of the table have more. samples: what
     the mean is over. trained: False for a method that trains nothing. mark: "best" for the best
-    of a column and those not told from it. low, high: a range that is printed beside the mean.
+    of a column and those not told from it. low, high: of a range or an interval; range: as
+    printed beside the mean.
     """
 
     text: str = MISSING
@@ -45,17 +46,11 @@ class Entry:
     mark: Literal["", "best"] = ""
     low: float | None = None
     high: float | None = None
+    range: str = ""
 
     @property
     def spread(self) -> str | None:
         return None if self.std is None else f"{self.std:.1f}"
-
-    @property
-    def range(self) -> str:
-        """ "(low-high)", or nothing."""
-        if self.low is None or self.high is None or self.low == self.high:
-            return ""
-        return f"({cost_text(self.low)}-{cost_text(self.high)})"
 
 
 def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
@@ -75,27 +70,31 @@ def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
         seeds=len(numbers),
         fewer=len(numbers) < seeds,
         samples={int(s): float(v) for s, v in zip(seeds_there, numbers, strict=True)},
-        trained=bool((cells["trainable_parameters"] > 0).any()),
+        trained=bool((cells["trainable_parameters"].to_numpy() > 0).any()),
     )
 
 
 def cost(cells: pd.DataFrame, quantity: str, seeds: int) -> Entry:
     """Of one method on one data set, over its finished cells: the mean; of seconds, which a busy
     machine stretches, the median, with the range over all rounds."""
-    done = cells[cells["status"] == "done"].drop_duplicates("id")
+    once = (cells["status"] == "done").to_numpy() & ~cells["id"].duplicated().to_numpy()
     if quantity in ON_GPU:
-        done = done[done["on_gpu"].astype(bool)]
-    numbers = done[quantity].dropna().to_numpy(dtype=float) / COSTS[quantity][1]
-    if not len(numbers):
+        once &= cells["on_gpu"].to_numpy(dtype=bool)
+    values = cells[quantity].to_numpy(dtype=float)
+    there = once & ~np.isnan(values)
+    if not there.any():
         return Entry(_word(cells, quantity))
-    entry = Entry(seeds=len(numbers), fewer=len(numbers) < seeds)
-    entry.mean = float(numbers.mean())
+    numbers = values[there] / COSTS[quantity][1]
+    entry = Entry(seeds=len(numbers), fewer=len(numbers) < seeds, mean=float(numbers.mean()))
     if quantity == "seconds_round":
         entry.mean = float(np.median(numbers))
-        least, most = (done[f"{quantity}_{end}"].dropna() for end in ("least", "most"))
-        if len(least) == len(numbers):
+        least, most = (
+            cells[f"{quantity}_{end}"].to_numpy(dtype=float)[there] for end in ("least", "most")
+        )
+        if not np.isnan(least).any():
             entry.low, entry.high = float(least.min()), float(most.max())
-    entry.text = cost_text(entry.mean)
+            entry.range = f"({cost_text(entry.low)}-{cost_text(entry.high)})"
+    entry.text = cost_text(entry.mean or 0.0)
     return entry
 
 

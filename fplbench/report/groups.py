@@ -15,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+from fplbench.results import LAST
+
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.momentum", "train.weight_decay")
 # How often a run was evaluated changes its curves, not what it ended with.
@@ -63,8 +65,9 @@ class Group:
     table; told: those of them that tell this group from others of the same scenario.
     frame: the group's rows of the tidy table with columns "row" and "column", the labels of
     the method with its settings and of the data set; one cell a row, column and seed.
-    rows, columns: these labels in the order of a table; methods: row -> its method. doubled:
-    data sets that have two columns, a version each; no average may count them twice.
+    rows, columns: these labels in the order of a table; methods: row -> its method.
+    when: which evaluation the values are of, in a caption's words. doubled: data sets that have
+    two columns, a version each; no average may count them twice.
     common: settings of methods, not the defaults, that all rows share and no label names.
     """
 
@@ -77,6 +80,7 @@ class Group:
     rows: list[str]
     columns: list[str]
     methods: dict[str, str]
+    when: str
     doubled: list[str]
     common: dict[str, object]
     notes: list[str]
@@ -112,12 +116,13 @@ def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
     """
     if table.empty:
         return []
+    when = str(table.attrs.get("when", LAST))
     cells = table.drop_duplicates("id").set_index("id")
     shared = comparable(cells)
     keys = cells[shared].apply(_key, axis=1)
     parts = [cells[keys == key] for key in sorted(keys.unique())]
     return [
-        _group(name, told, table[table["id"].isin(part.index)], part, shared, titles)
+        _group(name, told, table[table["id"].isin(part.index)], part, shared, titles, when)
         for (name, told), part in zip(_names(parts, shared), parts, strict=True)
     ]
 
@@ -167,6 +172,7 @@ def _group(
     cells: pd.DataFrame,
     shared: list[str],
     titles: Mapping[str, str],
+    when: str,
 ) -> Group:
     common = in_common(cells)
     labels = row_labels(cells, titles, common)
@@ -195,6 +201,7 @@ def _group(
         rows=sorted(methods, key=lambda row: (order.get(methods[row], len(order)), natural(row))),
         columns=sorted(set(once["column"]), key=natural),
         methods=methods,
+        when=when,
         doubled=doubled,
         common=common,
         notes=[*notes, *([TWO_VERSIONS.format(", ".join(doubled))] if doubled else [])],

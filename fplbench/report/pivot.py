@@ -29,6 +29,7 @@ from fplbench.report.groups import (
     unusual,
 )
 from fplbench.report.layout import Layout, Row
+from fplbench.results import LAST
 
 PLAIN = ("method", "dataset", "scenario", "backbone", "seed")
 PREFIXES = ("set.", "scen.", "train.", "ident.")
@@ -244,7 +245,7 @@ def _caption(
     rows: Sequence[Row],
     comparable: bool,
 ) -> str:
-    what = "Accuracy in percent after the last round"
+    what = f"Accuracy in percent {cells.attrs.get('when', LAST)}"
     if any(metric in COSTS for metric in metrics):
         what += ", and cost"
     if len(metrics) == 1:

@@ -53,7 +53,7 @@ def entry(entry: Entry, row: Row) -> str:
     spread = rf"\,{{\tiny$\pm${entry.spread}}}" if entry.spread else ""
     spread += rf"\,{{\tiny{_range(entry)}}}" if entry.range else ""
     fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
-    return wrap % entry.text + spread + fewer
+    return wrap % latex(entry.text) + spread + fewer
 
 
 def siunitx_entry(entry: Entry, row: Row) -> str:
@@ -72,12 +72,12 @@ def _plain(entry: Entry, row: Row) -> str:
     spread = rf" $\pm$ {entry.spread}" if entry.spread else ""
     spread += f" {_range(entry)}" if entry.range else ""
     fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
-    return entry.text + spread + fewer
+    return latex(entry.text) + spread + fewer
 
 
 def _is_number(entry: Entry, row: Row) -> bool:
-    plain = not entry.range and not (entry.fewer and not row.fewer)
-    return entry.mean is not None and plain
+    plain = entry.text.replace(",", "").replace(".", "", 1).isdigit() and not entry.range
+    return entry.mean is not None and plain and not (entry.fewer and not row.fewer)
 
 
 def _range(entry: Entry) -> str:
