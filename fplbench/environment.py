@@ -55,7 +55,12 @@ def _processor() -> str:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Start counting the peak of memory anew, so that a cell's is its own."""
+    """Start counting the peak of memory anew.
+
+    On a GPU the count is then a cell's own. On a host it starts at what the process holds, and
+    that includes what the allocator kept of the cells before (`keep_freed_memory`): there the
+    peak depends on the order of cells, and no table prints it.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return

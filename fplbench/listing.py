@@ -129,7 +129,8 @@ def _record(record: Record) -> Iterator[RenderableType]:
     _row(facts, "traffic", f"{up:,} bytes up, {down:,} down, all clients and rounds")
     _row(facts, "seconds", ", ".join(f"{k} {v:.2f}" for k, v in record.times.items()))
     if record.peak_bytes is not None:
-        _row(facts, "peak memory", f"{record.peak_bytes / 1e6:,.0f} MB")
+        whose = "the GPU" if "gpu" in record.hardware else "the process, earlier cells' included"
+        _row(facts, "peak memory", f"{record.peak_bytes / 1e6:,.0f} MB of {whose}")
     _row(facts, "never sampled", f"{record.never_sampled} of {len(record.clients)} clients")
     for note in record.notes:
         _row(facts, "note", note)

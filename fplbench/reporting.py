@@ -18,7 +18,8 @@ from fplbench.report.pivot import Pivot, parse_where
 from fplbench.report.tables import screen_pivot, screen_tables
 from fplbench.report.tables import write_pivot as pivot
 from fplbench.report.tables import write_tables as write
-from fplbench.results import DamagedRecordWarning, load_results, read_cells, results_of
+from fplbench.results import DamagedRecordWarning, Found, clients_of, read_cells, results_of
+from fplbench.store import Problem
 
 
 def show(results: Path, ids: Collection[str], out: Console, err: Console) -> None:
@@ -30,8 +31,9 @@ def show(results: Path, ids: Collection[str], out: Console, err: Console) -> Non
 
 def write_tables(results: Path, output: Path, siunitx: bool, out: Console, err: Console) -> None:
     """Write all tables and name the files."""
-    table = read(results, err)
-    _name(write(table, output, titles(table), siunitx), out)
+    found, problems = _read(results, err)
+    table, clients = _tidy(found, problems), clients_of(found, [])
+    _name(write(table, output, titles(table), siunitx, clients), out)
 
 
 def write_pivot(
@@ -84,24 +86,29 @@ def write_page(results: Path, output: Path, out: Console, err: Console) -> None:
     """Write the page and name it."""
     from fplbench.report.page import write_page as page
 
-    found, problems = read_cells(results)
-    for problem in problems:
-        err.print(problem.message, style="red", markup=False, soft_wrap=True)
-    if not found:
-        raise UserError(f"There are no records under {results}: `fplbench run` makes them.")
+    found, problems = _read(results, err)
     _name([page(found, problems, output, titles(results_of(found, [])))], out)
 
 
 def read(results: Path, err: Console) -> pd.DataFrame:
     """The tidy table of a folder; what cannot be read is named. UserError: nothing is there."""
+    return _tidy(*_read(results, err))
+
+
+def _tidy(found: Found, problems: list[Problem]) -> pd.DataFrame:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DamagedRecordWarning)
-        table = load_results(results)
-    for problem in table.attrs["problems"]:
+        warnings.simplefilter("ignore", DamagedRecordWarning)  # named by _read just now
+        return results_of(found, problems)
+
+
+def _read(results: Path, err: Console) -> tuple[Found, list[Problem]]:
+    """The cells of a folder; what cannot be read is named. UserError: nothing is there."""
+    found, problems = read_cells(results)
+    for problem in problems:
         err.print(problem.message, style="red", markup=False, soft_wrap=True)
-    if table.empty:
+    if not found:
         raise UserError(f"There are no records under {results}: `fplbench run` makes them.")
-    return table
+    return found, problems
 
 
 def titles(table: pd.DataFrame) -> dict[str, str]:

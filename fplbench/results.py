@@ -31,11 +31,15 @@ RESULTS = [
     *CELL,
     *["metric", "value", "std_clients", "worst_client", "counted", "reason", "clients"],
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
-    *["seconds_round", "peak_bytes", "hardware", "on_gpu", "notes"],
+    *["seconds_round", "seconds_round_least", "seconds_round_most", "step_bytes"],
+    *["clients_at_once", "peak_bytes", "hardware", "on_gpu", "notes", "changed"],
     "path",
 ]
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
 HISTORY = [*CELL, "round"]
+
+# Which evaluation the column "value" is of, in the words of a caption.
+LAST = "after the last round"
 
 Row = dict[str, JsonValue]
 Found = list[tuple[Path, Record]]
@@ -53,6 +57,14 @@ def load_results(path: Path | str = "results") -> pd.DataFrame:
     what it would have measured is not known. A cell that lies in several stores counts once.
     """
     return results_of(*read_cells(path))
+
+
+def with_headline(results: pd.DataFrame, column: str, when: str) -> pd.DataFrame:
+    """The table with another of its columns in place of "value", for reports, which read nothing
+    else. when: what captions say in place of LAST."""
+    chosen = results.assign(value=results[column])
+    chosen.attrs = {**results.attrs, "when": when}
+    return chosen
 
 
 def results_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
@@ -119,11 +131,13 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         "down_bytes": record.traffic.down_bytes,
         "trainable_parameters": record.trainable_parameters,
         "seconds": record.times.get("total"),
-        "seconds_round": _seconds_round(record),
+        **_seconds_round(record),
+        **_step(record),
         "peak_bytes": record.peak_bytes,
         "hardware": _hardware(record),
         "on_gpu": str(record.hardware.get("device", "")).startswith("cuda"),
         "notes": "\n".join(record.notes),
+        "changed": None if record.changed is None else "\n".join(record.changed),
         "path": str(folder),
     }
     if record.status != "done":
@@ -142,12 +156,30 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         yield of_cell | {"metric": name, "reason": reason}
 
 
-def _seconds_round(record: Record) -> float | None:
-    """Of training; 0 for a method that trains nothing."""
+def _seconds_round(record: Record) -> Row:
+    """Of training: the median over rounds, its least and its most; 0 where nothing is trained.
+
+    Records from before the range was kept have the mean alone.
+    """
     rounds = record.training.get("rounds")
     if record.status != "done" or not isinstance(rounds, int):
-        return None
-    return record.times.get("train", 0.0) / rounds
+        return {"seconds_round": None}
+    if record.round_seconds is None:
+        return {"seconds_round": record.times.get("train", 0.0) / rounds}
+    least, median, most = record.round_seconds
+    return {
+        "seconds_round": median,
+        "seconds_round_least": least,
+        "seconds_round_most": most,
+    }
+
+
+def _step(record: Record) -> Row:
+    """The bytes of a local step of all clients that were computed together, and how many."""
+    each, clients = (record.hardware.get(n) for n in ("step_bytes_client", "clients_at_once"))
+    if isinstance(each, int) and isinstance(clients, int):
+        return {"step_bytes": each * clients, "clients_at_once": clients}
+    return {"step_bytes": None if record.trainable_parameters else 0, "clients_at_once": None}
 
 
 def _hardware(record: Record) -> str | None:

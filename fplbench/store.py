@@ -79,13 +79,18 @@ class Record(_Model):
 
     training: rounds, local_epochs, batch_size, lr, ... of the engine; settings: the method's own
     hyper-parameters; scenario_settings: the scenario's (clients, shots, alpha, ...).
+    changed: the names of settings that were not the defaults when the cell was run, each with its
+    group ("set.mu", "scen.alpha", "train.lr"); None in records from before this was kept.
     title: what the method is called in a paper, so that reports need no plug-in.
     identity: fingerprints that the id hashes beside these (data, weights, split source, ...).
     not_applicable: metric -> why it means nothing for this method.
     label_counts: of each client, how many training images of each class it has; a class it has
     none of is left out. trainable_parameters: of one client. times: seconds.
-    peak_bytes: the most memory at any time: on a GPU what its tensors took, else what the whole
-    process took; None where the system does not tell.
+    round_seconds: least, median and most seconds of training a round; None where nothing is
+    trained, and in records from before this was kept.
+    peak_bytes: the most memory at any time: on a GPU what the cell's tensors took; else what the
+    whole process took, with what it kept of earlier cells, so it tells no cells apart; None where
+    the system does not tell.
     """
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
@@ -100,6 +105,7 @@ class Record(_Model):
     settings: dict[str, JsonValue] = {}
     scenario_settings: dict[str, JsonValue] = {}
     training: dict[str, JsonValue] = {}
+    changed: list[str] | None = None
     identity: dict[str, str] = {}
     versions: dict[str, str] = {}
     hardware: dict[str, JsonValue] = {}
@@ -112,6 +118,7 @@ class Record(_Model):
     traffic: Traffic = Traffic()
     trainable_parameters: int = 0
     times: dict[str, float] = {}
+    round_seconds: list[float] | None = None
     peak_bytes: int | None = None
     notes: list[str] = []
     error: Failure | None = None

@@ -27,10 +27,13 @@ Done = TypeVar("Done")
 
 @dataclass
 class Chunk:
-    """clients: how many are computed together. planned: how many before a shortage of memory."""
+    """clients: how many are computed together. planned: how many before a shortage of memory.
+    step_bytes: what a local step of one client takes, counted from its tensors; 0 where nothing
+    is trained."""
 
     clients: int
     planned: int = 0
+    step_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.planned = self.planned or self.clients
@@ -39,10 +42,10 @@ class Chunk:
 def plan_chunk(federation: Federation, training: Training) -> Chunk:
     """As many clients as BUDGET holds, by a step of the client with the most images."""
     count = federation.clients
-    if federation.trained and count > 1:
-        one = _bytes_of_a_step(federation, training)
-        count = max(1, min(count, BUDGET[federation.device.type] // one))
-    return Chunk(count)
+    if not federation.trained:
+        return Chunk(count)
+    one = _bytes_of_a_step(federation, training)
+    return Chunk(max(1, min(count, BUDGET[federation.device.type] // one)), step_bytes=one)
 
 
 def _bytes_of_a_step(federation: Federation, training: Training) -> int:
@@ -61,6 +64,7 @@ def _bytes_of_a_step(federation: Federation, training: Training) -> int:
             federation.method, models.params, federation.trained, batch, federation.task
         )
 
+    step()  # what is made once and kept (masks, packed class names) belongs to no step
     return max(1, peak_bytes(step))
 
 

@@ -22,6 +22,7 @@ from fplbench.engine.federation import Federation, Images
 from fplbench.engine.rounds import RoundLog, run_round
 from fplbench.errors import Diverged, UserError
 from fplbench.grid.checkpoint import State
+from fplbench.grid.defaults import changed
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.validation import on_validation
 from fplbench.grid.workbench import Workbench
@@ -276,12 +277,14 @@ def _outcome(
         settings=cell.settings,
         scenario_settings=cell.scenario_settings,
         training=cell.training.model_dump(mode="json"),
+        changed=changed(cell, type(method)),
         identity=identity,
         versions=environment.versions(),
         hardware=environment.hardware(bench.device) | _about_chunk(run.chunk) | _about_places(run),
         traffic=run.traffic,
         notes=[*bench.data(cell.dataset).notes, *bench.backbone(cell.backbone).notes],
         times=run.times | {"total": run.before + time.perf_counter() - run.clock},
+        round_seconds=_round_seconds(run.rows),
         peak_bytes=max(run.peak, environment.peak_bytes(bench.device) or 0) or None,
         error=failure,
         started=run.started.isoformat(timespec="seconds"),
@@ -297,14 +300,22 @@ def _outcome(
     return Outcome(record, pd.DataFrame(run.rows), tensors)
 
 
+def _round_seconds(rows: Sequence[Mapping[str, float]]) -> list[float] | None:
+    seconds = [row["seconds"] for row in rows if "seconds" in row]
+    return [min(seconds), float(np.median(seconds)), max(seconds)] if seconds else None
+
+
 def _about_chunk(chunk: Chunk | None) -> dict[str, JsonValue]:
-    """How many clients were computed together, and whether memory was short."""
+    """How many clients were computed together, the bytes of one's local step, and whether memory
+    was short."""
     if chunk is None:
         return {}
+    about: dict[str, JsonValue] = {"clients_at_once": chunk.clients}
+    if chunk.step_bytes:
+        about["step_bytes_client"] = chunk.step_bytes
     if chunk.clients == chunk.planned:
-        return {"clients_at_once": chunk.clients}
-    return {
-        "clients_at_once": chunk.clients,
+        return about
+    return about | {
         "memory_was_short": f"{chunk.planned} clients at once did not fit: the results agree with "
         f"those of other machines to rounding",
     }

@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fplbench.clip import training_defaults
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
+from fplbench.grid import defaults
 from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
 from fplbench.registry import Found
@@ -188,7 +188,7 @@ def _cell(
     common = {key: v for key, v in request.sets.items() if "." not in key}
     wanted = common | own
     asked = {k: v for k, v in (request.options | wanted).items() if k in Training.model_fields}
-    training = {**training_defaults(place.backbone), **place.kind.training_defaults}
+    training = defaults.training(place.backbone, place.kind)
     settings = {k: v for k, v in wanted.items() if k in method.Config.model_fields}
     try:
         return Cell(

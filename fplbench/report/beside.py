@@ -17,6 +17,7 @@ from fplbench.report.escape import markdown
 from fplbench.report.groups import METRIC_TITLES, Group, natural, split
 from fplbench.report.layout import entry
 from fplbench.report.published import Published, beside, differences, no_evidence, published
+from fplbench.results import LAST
 
 HEADS = ("Data set", "Metric", "Method", "Ours", "Published", "Diff.", "From", "Notes")
 CONTEXT = (
@@ -141,7 +142,8 @@ def screen(found: Comparison) -> Iterator[RenderableType]:
         yield table
         yield Text()
     yield Text(CONTEXT)
-    yield Text("Ours: mean ± standard deviation (seeds), in percent after the last round.")
+    when = found.pairs[0].group.when if found.pairs else LAST
+    yield Text(f"Ours: mean ± standard deviation (seeds), in percent {when}.")
     for number, text in enumerate(found.footnotes, 1):
         yield Text(f"{number}. {text}.")
 

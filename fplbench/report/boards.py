@@ -88,5 +88,6 @@ def _of(part: Layout, row: str) -> list[Entry]:
 
 def _entry(entry: Entry) -> list[JsonValue]:
     """[text, mean, standard deviation, seeds, whether others have more, mark]."""
+    text = f"{entry.text} {entry.range}".strip()
     mean, std = (None if x is None else round(x, 4) for x in (entry.mean, entry.std))
-    return [entry.text, mean, std, entry.seeds, entry.fewer, entry.mark]
+    return [text, mean, std, entry.seeds, entry.fewer, entry.mark]

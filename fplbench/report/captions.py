@@ -11,7 +11,7 @@ from fplbench.report.entries import COSTS, FEWER, MISSING, PARTIAL, Entry
 from fplbench.report.groups import METRIC_TITLES, Group, show
 from fplbench.report.significance import LEVEL, Ranking
 
-Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "pivot"]
+Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "intervals", "pivot"]
 
 MOST_NOTES = 8
 SHARED = "the shared prompt alone, on the test images of all clients"
@@ -24,16 +24,19 @@ MEANINGS = {
     "cm": "CM: mean of Local and the harmonic mean of Base and Novel",
 }
 WHATS = {
-    "headline": "Accuracy in percent after the last round",
-    "average": "Mean accuracy in percent after the last round",
-    "rank": "Average rank by accuracy after the last round (1 is best)",
-    "domains": "Accuracy in percent after the last round, by domain",
-    "more": "Further accuracies in percent after the last round",
+    "headline": "Accuracy in percent {when}",
+    "average": "Mean accuracy in percent {when}",
+    "rank": "Average rank by accuracy {when} (1 is best)",
+    "domains": "Accuracy in percent {when}, by domain",
+    "more": "Further accuracies in percent {when}",
+    "intervals": "Intervals and differences of accuracy in percent {when}",
     "cost": "Cost: numbers trained on a client, megabytes sent by all clients over the run, "
-    "seconds a round of training took, and the peak of memory",
+    "seconds a round of training took (median and range over rounds), and megabytes that a local "
+    "step takes, counted from its tensors",
 }
 TEST = (
-    f"a paired t-test over the seeds{{}}, corrected by Holm for the number of methods, p < {LEVEL}"
+    f"t-tests over {{}}, with the variance pooled over the trained methods and corrected for the "
+    f"choice of the best, p < {LEVEL}"
 )
 
 
@@ -44,35 +47,48 @@ def title(quantity: str) -> str:
     return METRIC_TITLES.get(quantity, quantity.removeprefix("domain/"))
 
 
-def caption(group: Group, kind: Kind, columns: Sequence[str], entries: Sequence[Entry]) -> str:
-    """What one must know to read the table, or to run it again."""
-    several = f" {len(columns)} data sets:" if kind in ("average", "rank") else ""
+def caption(
+    group: Group, kind: Kind, columns: Sequence[str], entries: Sequence[Sequence[Entry]]
+) -> str:
+    """What one must know to read the table, or to run it again. entries: a row's in a row."""
+    averaged = kind == "average" or (kind == "intervals" and len(columns) > 1)
+    several = f" {len(columns)} data sets:" if averaged or kind == "rank" else ""
     over = _over(group, kind, columns)
-    marks = "" if kind in ("cost", "rank") else " " + marked(entries, kind == "average")
-    return f"{WHATS[kind]} on{several} {and_(columns)}. {setting(group)}. {over}.{marks}".strip()
+    unmarked = kind in ("cost", "rank", "intervals")
+    marks = "" if unmarked else " " + marked(entries, kind == "average")
+    what = WHATS[kind].format(when=group.when)
+    return f"{what} on{several} {and_(columns)}. {setting(group)}. {over}.{marks}".strip()
 
 
 def _over(group: Group, kind: Kind, columns: Sequence[str]) -> str:
     seeds = {data: len(group.seeds(data)) for data in columns}
+    over = "seeds"
+    if kind == "average" or (kind == "intervals" and len(columns) > 1):
+        common = len(group.common_seeds(columns))
+        if set(seeds.values()) != {common}:
+            over = "seeds, those that all data sets have"
+        seeds = {"": common}
+    spread = "" if kind in ("cost", "rank", "intervals") else " ± standard deviation"
     counts = sorted(set(seeds.values()))
     if counts == [1]:
-        return "One seed, so no standard deviation" if kind not in ("cost", "rank") else "One seed"
+        return "One seed, so no standard deviation" if spread else "One seed"
     each = [f"{count} ({data})" for data, count in seeds.items()]
     number = str(counts[0]) if len(counts) == 1 else and_(each)
-    spread = " ± standard deviation" if kind not in ("cost", "rank") else ""
-    return f"Mean{spread} over {number} seeds"
+    return f"Mean{spread} over {number} {over}"
 
 
-def marked(entries: Sequence[Entry], over_data: bool) -> str:
-    """How best and second were told, or why none is marked."""
-    test = TEST.format(" of all data sets" if over_data else "")
-    if any(entry.mark for entry in entries):
-        return f"Bold: better than every other method; underlined: than all but that one ({test})."
-    if sum(entry.mean is not None for entry in entries) < 2:
+def marked(rows: Sequence[Sequence[Entry]], over_data: bool) -> str:
+    """What bold says, or why nothing is bold. rows: the entries of each row."""
+    columns = [[e for e in column if e.mean is not None] for column in zip(*rows, strict=True)]
+    if any(entry.mark for column in columns for entry in column):
+        test = TEST.format("seeds' averages" if over_data else "the seeds")
+        return f"Bold: the best of a column and those not told from it ({test})."
+    rivals = [column for column in columns if len(column) > 1]
+    if not rivals:
         return ""
-    if all(entry.seeds < 2 for entry in entries):
+    if all(entry.seeds < 2 for column in rivals for entry in column):
         return "None is marked as best: one seed cannot tell a difference from chance."
-    return f"None is marked as best: no method is told from every other one by {test}."
+    return "None is marked as best: fewer than two methods have all the seeds."
 
 
 def ranked(found: Mapping[str, Ranking | None]) -> list[str]:
@@ -85,12 +101,14 @@ def ranked(found: Mapping[str, Ranking | None]) -> list[str]:
     ]
     return [
         *notes,
-        "Both tests as in Demsar, JMLR 2006; they see few data sets as little evidence.",
+        "Bold: the best and those not told from it. Both tests as in Demsar, JMLR 2006; they see "
+        "few data sets as little evidence.",
     ]
 
 
 def setting(group: Group) -> str:
-    """The scenario with its settings, the backbone, the budget, the context's length."""
+    """The scenario with its settings, the backbone, the budget, the context's length, and what is
+    not the default."""
     shared = {name.removeprefix("train."): value for name, value in group.shared.items()}
     budget = [
         f"{show(shared[name])} {words}"
@@ -100,13 +118,42 @@ def setting(group: Group) -> str:
     frame = group.frame
     lengths = sorted({show(n) for n in frame["set.n_ctx"].dropna()}) if "set.n_ctx" in frame else []
     contexts = [f"{' or '.join(lengths)} context tokens"] if lengths else []
+    contexts += [
+        f"{name.removeprefix('set.')} {show(value)}"
+        for name, value in group.common.items()
+        if name != "set.n_ctx"
+    ]
+    budget += _optimizer(group)
     partial = shared.get("participation", 1.0)
     share = [f"participation {show(partial)}"] if partial != 1.0 else []
     about = [f"{group.scenario}: {_describe(group)}", f"backbone {group.backbone}"]
+    version = group.shared.get("ident.protocol")
+    about += [f"protocol {version}"] if version is not None else []
     told = [f"here {', '.join(group.told)}"] if group.told else []
     if shared.get("evaluate_on", "test") != "test":
         told.append("tested on validation images, to choose settings: no result")
     return "; ".join([*about, ", ".join([*budget, *share, *contexts]), *told])
+
+
+# What a caption says anyway, or what decides no number.
+SAID = ("rounds", "local_epochs", "participation", "lr", "evaluate_on", "evaluations")
+DESCRIBED = ("clients", "clients_per_domain", "shots", "alpha", "hold_out")
+
+
+def _optimizer(group: Group) -> list[str]:
+    """The learning rate, and what else of the training was not its default; what varies stands
+    in the rows' labels."""
+    cells = group.frame.drop_duplicates("id")
+    trained = cells[cells["trainable_parameters"] > 0]
+    changed = sorted({n for text in trained["changed"].dropna() for n in str(text).split("\n")})
+    names = ["train.lr"] if "train.lr" in trained else []
+    names += [n for n in changed if n.startswith("train.") and n[6:] not in SAID]
+    names += [n for n in changed if n.startswith("scen.") and n[5:] not in DESCRIBED]
+    return [
+        f"{name.partition('.')[2].replace('_', ' ')} {show(trained[name].iloc[0])}"
+        for name in names
+        if len({show(value) for value in trained[name]}) == 1
+    ]
 
 
 def _describe(group: Group) -> str:
@@ -146,7 +193,8 @@ def entry_notes(labelled: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
     partial = [label for label, row in labelled if any(entry.text == PARTIAL for entry in row)]
     if partial:
         found.append(
-            f"{PARTIAL}: no number on some of the data sets, so none over all: {and_(partial)}."
+            f"{PARTIAL}: no number on some of the data sets, or no seed that all of them have, so "
+            f"none over all: {and_(partial)}."
         )
     return found
 
@@ -174,18 +222,28 @@ def notes(
 
 
 def _measured_on(cells: pd.DataFrame) -> list[str]:
-    """Whose seconds and memory: of a GPU's tensors, or of a whole process."""
+    """What the seconds and bytes are of."""
+    notes = []
+    trained = cells[cells["trainable_parameters"] > 0]
+    together = trained.dropna(subset="clients_at_once")
+    by_row = together.groupby("row", sort=False)["clients_at_once"].agg(lambda n: int(n.min()))
+    if len(by_row):
+        counts = sorted(set(by_row))
+        each = [f"{count} ({row})" for row, count in by_row.items()]
+        number = str(counts[0]) if len(counts) == 1 else and_(each)
+        notes.append(f"MB step: of the clients that are computed together, {number}.")
+    old = sorted(set(trained.loc[trained["seconds_round_least"].isna(), "row"]))
+    if old:
+        notes.append(
+            f"s/round without a range is a mean, of records from before ranges: {and_(old)}."
+        )
+    if cells["on_gpu"].astype(bool).any():
+        notes.append("MB peak: the most that the tensors of a cell took on a GPU.")
     hardware = sorted(set(cells["hardware"].dropna()))
-    memory = {
-        "of the whole process": (~cells["on_gpu"].astype(bool)).any(),
-        "of a GPU's tensors": cells["on_gpu"].astype(bool).any(),
-    }
-    whose = and_([words for words, there in memory.items() if there]) if len(cells) else ""
-    if not hardware:
-        return []
-    notes = [f"Memory is that {whose}. Measured on {and_(hardware)}."]
+    if hardware:
+        notes.append(f"Measured on {and_(hardware)}.")
     if len(hardware) > 1:
-        notes.append("Seconds and memory of different hardware cannot be compared.")
+        notes.append("Seconds of different hardware cannot be compared.")
     return notes
 
 

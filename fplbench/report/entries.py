@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from fplbench.report.significance import Samples, beats_all
+from fplbench.report.significance import Samples, against_best, told
 
 # Column of the tidy table -> its head in a table, and what it is divided by.
 COSTS = {
@@ -17,8 +17,11 @@ COSTS = {
     "up_bytes": ("MB up", 1e6),
     "down_bytes": ("MB down", 1e6),
     "seconds_round": ("s/round", 1.0),
+    "step_bytes": ("MB step", 1e6),
     "peak_bytes": ("MB peak", 1e6),
 }
+# Measured where it is the cell's own alone; a process keeps what the cells before it took.
+ON_GPU = ("peak_bytes",)
 MISSING, PARTIAL, FEWER = "--", "part.", "†"
 
 
@@ -28,7 +31,9 @@ class Entry:
 
     text: the mean as printed, or "n/a", "div.", "fail", "part." or "--". std: as printed, None
     with one seed. seeds: how many; fewer: whether others of the table have more. samples: what
-    the mean is over. mark: "best" or "second".
+    the mean is over. trained: False for a method that trains nothing. mark: "best" for the best
+    of a column and those not told from it. low, high: of a range or an interval; range: as
+    printed beside the mean.
     """
 
     text: str = MISSING
@@ -37,17 +42,21 @@ class Entry:
     seeds: int = 0
     fewer: bool = False
     samples: Samples = field(default_factory=dict)
-    mark: Literal["", "best", "second"] = ""
+    trained: bool = True
+    mark: Literal["", "best"] = ""
+    low: float | None = None
+    high: float | None = None
+    range: str = ""
 
     @property
     def spread(self) -> str | None:
         return None if self.std is None else f"{self.std:.1f}"
 
 
-def accuracy(cells: pd.DataFrame, metric: str, column: str, seeds: int) -> Entry:
+def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
     """Of one method on one data set. cells: its rows of the tidy table.
 
-    column: the data set's label; seeds: how many a complete entry has.
+    seeds: how many a complete entry has.
     """
     values = cells["value"].to_numpy(dtype=float)
     there = (cells["metric"] == metric).to_numpy() & ~np.isnan(values)
@@ -60,19 +69,33 @@ def accuracy(cells: pd.DataFrame, metric: str, column: str, seeds: int) -> Entry
         std=float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
         seeds=len(numbers),
         fewer=len(numbers) < seeds,
-        samples={column: {int(s): float(v) for s, v in zip(seeds_there, numbers, strict=True)}},
+        samples={int(s): float(v) for s, v in zip(seeds_there, numbers, strict=True)},
+        trained=bool((cells["trainable_parameters"].to_numpy() > 0).any()),
     )
 
 
 def cost(cells: pd.DataFrame, quantity: str, seeds: int) -> Entry:
-    """Of one method on one data set, over its finished cells."""
+    """Of one method on one data set, over its finished cells: the mean; of seconds, which a busy
+    machine stretches, the median, with the range over all rounds."""
     once = (cells["status"] == "done").to_numpy() & ~cells["id"].duplicated().to_numpy()
+    if quantity in ON_GPU:
+        once &= cells["on_gpu"].to_numpy(dtype=bool)
     values = cells[quantity].to_numpy(dtype=float)
-    numbers = values[once & ~np.isnan(values)] / COSTS[quantity][1]
-    if not len(numbers):
+    there = once & ~np.isnan(values)
+    if not there.any():
         return Entry(_word(cells, quantity))
-    mean = float(numbers.mean())
-    return Entry(cost_text(mean), mean, None, len(numbers), len(numbers) < seeds)
+    numbers = values[there] / COSTS[quantity][1]
+    entry = Entry(seeds=len(numbers), fewer=len(numbers) < seeds, mean=float(numbers.mean()))
+    if quantity == "seconds_round":
+        entry.mean = float(np.median(numbers))
+        least, most = (
+            cells[f"{quantity}_{end}"].to_numpy(dtype=float)[there] for end in ("least", "most")
+        )
+        if not np.isnan(least).any():
+            entry.low, entry.high = float(least.min()), float(most.max())
+            entry.range = f"({cost_text(entry.low)}-{cost_text(entry.high)})"
+    entry.text = cost_text(entry.mean or 0.0)
+    return entry
 
 
 def cost_text(value: float) -> str:
@@ -88,49 +111,50 @@ def _word(cells: pd.DataFrame, metric: str) -> str:
     return next((word for status, word in stopped.items() if status in statuses), MISSING)
 
 
-def average(parts: Mapping[str, Entry]) -> Entry:
+def average(parts: Mapping[str, Entry], seeds: Collection[int]) -> Entry:
     """The mean over data sets, each counting once; parts: data set -> its entry.
 
+    One observation is a seed's average over the data sets: they share the seed's draws (who
+    takes part, where the context starts, who holds which classes), so their numbers are no
+    independent ones. seeds: those that all data sets have; others are left out.
     A method that lacks a data set has no average: one over fewer data sets is another quantity.
-    std: of the averages of each seed that all data sets have.
     """
-    means = [entry.mean for entry in parts.values()]
-    known = [mean for mean in means if mean is not None]
-    if len(known) < len(means):
-        words = {entry.text for entry in parts.values() if entry.mean is None}
+    words = {entry.text for entry in parts.values() if entry.mean is None}
+    if words:
+        known = any(entry.mean is not None for entry in parts.values())
         return Entry(PARTIAL if known or len(words) > 1 else words.pop())
-    samples = {data: entry.samples[data] for data, entry in parts.items()}
-    seeds = sorted(set.intersection(*(set(values) for values in samples.values())))
-    each = [sum(values[seed] for values in samples.values()) / len(samples) for seed in seeds]
-    mean = sum(known) / len(known)
+    mine = set(seeds).intersection(*(set(entry.samples) for entry in parts.values()))
+    if not mine:
+        return Entry(PARTIAL)
+    samples = {
+        seed: sum(entry.samples[seed] for entry in parts.values()) / len(parts)
+        for seed in sorted(mine)
+    }
+    values = list(samples.values())
+    mean = float(np.mean(values))
     return Entry(
         text=f"{mean:.1f}",
         mean=mean,
-        std=float(np.std(each, ddof=1)) if len(each) > 1 else None,
-        seeds=min(entry.seeds for entry in parts.values()),
-        fewer=any(entry.fewer for entry in parts.values()),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        seeds=len(values),
+        fewer=len(values) < len(seeds),
         samples=samples,
+        trained=any(entry.trained for entry in parts.values()),
     )
 
 
 def mark(entries: Sequence[Entry]) -> None:
-    """Best and second of a column, where the difference is more than seeds explain.
+    """The best of a column and those not told from it (`against_best`).
 
-    The best is marked if `beats_all` tells it from every other one, and then the second if it is
-    told from all below it. Numbers that read the same are not marked apart. A mean over fewer
-    seeds than others have is not ranked: those left out may be the bad ones.
+    Numbers that read the same as the best are marked like it. A mean over fewer seeds than
+    others have is not ranked: those left out may be the bad ones. With one seed nothing is told,
+    and nothing marked.
     """
-    ranked = sorted(
-        (entry for entry in entries if entry.mean is not None and not entry.fewer),
-        key=lambda entry: entry.mean or 0.0,
-        reverse=True,
-    )
-    words: tuple[Literal["best", "second"], ...] = ("best", "second")
-    for word in words:
-        if len(ranked) < 2:
-            return
-        top, *rest = ranked
-        if top.text == rest[0].text or not beats_all(top.samples, [r.samples for r in rest]):
-            return
-        top.mark = word
-        ranked = rest
+    ranked = [entry for entry in entries if entry.mean is not None and not entry.fewer]
+    if len(ranked) < 2:
+        return
+    compared = against_best([e.samples for e in ranked], [e.trained for e in ranked])
+    best = max(ranked, key=lambda entry: entry.mean or 0.0)
+    for entry, behind in zip(ranked, compared, strict=True):
+        if behind is not None and (entry.text == best.text or not told(behind)):
+            entry.mark = "best"

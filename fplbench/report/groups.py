@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
+from fplbench.results import LAST
+
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.momentum", "train.weight_decay")
 # How often a run was evaluated changes its curves, not what it ended with.
 WITHOUT_EFFECT = ("train.evaluations",)
+# An identity ("ident.NAME") is a method's, a data set's, or of the whole (weights, protocol):
+# two versions of it are two rows, two columns, two tables. Never are they seeds of one.
+OF_METHOD, OF_DATA = ("ident.method",), ("ident.data", "ident.split")
 
 AGAIN = "{} cells were run more than once with these settings; the latest counts."
+TWO_VERSIONS = "There are two versions of {}, so no average and no rank over data sets."
 
 HEADLINES = {
     "base2novel": ["local", "base", "novel", "hm", "cm"],
@@ -60,6 +66,9 @@ class Group:
     frame: the group's rows of the tidy table with columns "row" and "column", the labels of
     the method with its settings and of the data set; one cell a row, column and seed.
     rows, columns: these labels in the order of a table; methods: row -> its method.
+    when: which evaluation the values are of, in a caption's words. doubled: data sets that have
+    two columns, a version each; no average may count them twice.
+    common: settings of methods, not the defaults, that all rows share and no label names.
     """
 
     name: str
@@ -71,11 +80,18 @@ class Group:
     rows: list[str]
     columns: list[str]
     methods: dict[str, str]
+    when: str
+    doubled: list[str]
+    common: dict[str, object]
     notes: list[str]
 
     def seeds(self, column: str) -> list[int]:
         """The seeds that any method has on a data set."""
         return self._seeds[column]
+
+    def common_seeds(self, columns: Iterable[str]) -> list[int]:
+        """The seeds that some method has on each of these data sets."""
+        return sorted(set.intersection(*(set(self._seeds[column]) for column in columns)))
 
     def cells(self, row: str, column: str) -> pd.DataFrame:
         """The rows of the frame of a method on a data set."""
@@ -94,18 +110,19 @@ class Group:
 
 
 def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
-    """The groups of a tidy table, sorted by scenario; any of results.py's tables will do.
+    """The groups of `load_results`'s table, sorted by scenario.
 
     titles: method -> display name, in the order of the rows; others follow by name.
     """
     if table.empty:
         return []
+    when = str(table.attrs.get("when", LAST))
     cells = table.drop_duplicates("id").set_index("id")
     shared = comparable(cells)
     keys = cells[shared].apply(_key, axis=1)
     parts = [cells[keys == key] for key in sorted(keys.unique())]
     return [
-        _group(name, told, table[table["id"].isin(part.index)], part, shared, titles)
+        _group(name, told, table[table["id"].isin(part.index)], part, shared, titles, when)
         for (name, told), part in zip(_names(parts, shared), parts, strict=True)
     ]
 
@@ -113,7 +130,27 @@ def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
 def comparable(cells: pd.DataFrame) -> list[str]:
     """The columns in which cells must agree to stand side by side."""
     names = ["scenario", "backbone", *_columns(cells, "scen."), *_columns(cells, "train.")]
+    names += identities(cells).of_all
     return [name for name in names if name not in (*OPTIMIZER, *WITHOUT_EFFECT)]
+
+
+@dataclass(frozen=True)
+class Identities:
+    """The columns of identities: whose each is."""
+
+    of_method: list[str]
+    of_data: list[str]
+    of_all: list[str]
+
+
+def identities(cells: pd.DataFrame) -> Identities:
+    """Of a tidy table. One that is not known here is taken for one of the whole."""
+    names = _columns(cells, "ident.")
+    of_method = [name for name in names if name.startswith(OF_METHOD)]
+    of_data = [name for name in names if name.startswith(OF_DATA)]
+    return Identities(
+        of_method, of_data, [n for n in names if n not in of_method and n not in of_data]
+    )
 
 
 def metric_title(metric: str) -> str:
@@ -121,8 +158,11 @@ def metric_title(metric: str) -> str:
 
 
 def show(value: object) -> str:
-    """A setting's value as people write it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A setting's value as people write it; two values never read the same."""
+    if isinstance(value, float):
+        text = f"{value:g}"
+        return text if float(text) == value or absent(value) else repr(value)
+    return str(value)
 
 
 def _group(
@@ -132,8 +172,11 @@ def _group(
     cells: pd.DataFrame,
     shared: list[str],
     titles: Mapping[str, str],
+    when: str,
 ) -> Group:
-    cells = cells.assign(row=row_labels(cells, titles), column=_columns_of_data(cells))
+    common = in_common(cells)
+    labels = row_labels(cells, titles, common)
+    cells = cells.assign(row=labels, column=_columns_of_data(cells))
     latest = cells.sort_values("finished").sort_values(
         "status", key=lambda status: status == "done", kind="stable"
     )
@@ -145,6 +188,9 @@ def _group(
     order = {method: place for place, method in enumerate(titles)}
     methods = dict(zip(once["row"], once["method"], strict=True))
     first = cells.iloc[0]
+    notes = [AGAIN.format(twice)] if twice else []
+    versions = once.groupby("dataset")["column"].nunique()
+    doubled = [str(data) for data in versions.index[versions > 1]]
     return Group(
         name=name,
         scenario=str(first["scenario"]),
@@ -155,17 +201,25 @@ def _group(
         rows=sorted(methods, key=lambda row: (order.get(methods[row], len(order)), natural(row))),
         columns=sorted(set(once["column"]), key=natural),
         methods=methods,
-        notes=[AGAIN.format(twice)] if twice else [],
+        when=when,
+        doubled=doubled,
+        common=common,
+        notes=[*notes, *([TWO_VERSIONS.format(", ".join(doubled))] if doubled else [])],
     )
 
 
-def row_labels(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]:
-    """A label a cell: the method's title, and the settings that tell its variants apart.
+def row_labels(
+    cells: pd.DataFrame, titles: Mapping[str, str], unsaid: Collection[str] = ()
+) -> pd.Series[str]:
+    """A label a cell: the method's title, the settings that tell its variants apart, and those
+    that are not the defaults.
 
-    cells: one row a cell, indexed by id.
+    cells: one row a cell, indexed by id. unsaid: settings that need no label, being named
+    elsewhere, unless they tell variants apart.
     """
+    told = {name: values for name, values in unusual(cells).items() if name not in unsaid}
     optimizer = _varying(cells, [name for name in OPTIMIZER if name in cells])
-    own = [*_columns(cells, "set."), *_columns(cells, "ident.method")]
+    own, versions = _columns(cells, "set."), identities(cells).of_method
     names = [titles.get(method, method) for method in cells["method"].unique()]
     labels: dict[object, str] = {}
     for method, part in cells.groupby("method", sort=False):
@@ -173,14 +227,42 @@ def row_labels(cells: pd.DataFrame, titles: Mapping[str, str]) -> pd.Series[str]
         if names.count(title) > 1:  # a plug-in that took another method's title
             title = f"{title}, {method}"
         varying = [name for name in own if any(_varying(p, [name]) for p in _by_dataset(part))]
+        apart = _varying(part, versions)
         for cell_id, cell in part.iterrows():
-            labels[cell_id] = _label(title, cell, [*varying, *optimizer])
+            changed = {n for n in own if (method, exact(cell[n])) in told.get(n, ())}
+            named = [name for name in own if name in varying or name in changed]
+            labels[cell_id] = _label(title, cell, [*named, *apart, *optimizer])
     return pd.Series(labels)
+
+
+def unusual(cells: pd.DataFrame) -> dict[str, set[tuple[str, str]]]:
+    """Settings of methods that were not the defaults: column -> (method, value).
+
+    As their records say; those from before this was recorded follow the others' word.
+    """
+    found: dict[str, set[tuple[str, str]]] = {}
+    for _, cell in cells[cells["changed"].notna()].iterrows():
+        for name in str(cell["changed"]).split("\n"):
+            if name.startswith("set."):
+                found.setdefault(name, set()).add((str(cell["method"]), exact(cell[name])))
+    return found
+
+
+def in_common(cells: pd.DataFrame) -> dict[str, object]:
+    """The unusual settings that are the same in every cell of at least two methods that have
+    them: said once, not in every label."""
+    common = {}
+    for name, changed in unusual(cells).items():
+        having = cells[cells[name].map(lambda value: not absent(value))]
+        values = {(str(m), exact(v)) for m, v in zip(having["method"], having[name], strict=True)}
+        if values <= changed and len(values) > 1 and len({value for _, value in values}) == 1:
+            common[name] = having[name].iloc[0]
+    return common
 
 
 def _columns_of_data(cells: pd.DataFrame) -> pd.Series[str]:
     """A label a cell: the data set, and what tells two versions of it apart."""
-    identity = [n for n in _columns(cells, "ident.") if not n.startswith("ident.method")]
+    identity = identities(cells).of_data
     labels: dict[object, str] = {}
     for dataset, part in cells.groupby("dataset", sort=False):
         varying = _varying(part, identity)
@@ -190,10 +272,20 @@ def _columns_of_data(cells: pd.DataFrame) -> pd.Series[str]:
 
 
 def _label(title: str, cell: pd.Series[Any], varying: Iterable[str]) -> str:
-    told = [
-        f"{name.split('.', 1)[1]}={show(cell[name])}" for name in varying if not absent(cell[name])
-    ]
+    told = _told(cell, varying)
     return f"{title} ({', '.join(told)})" if told else title
+
+
+def _told(cell: pd.Series[Any], names: Iterable[str]) -> list[str]:
+    """NAME=VALUE; a setting that a cell has not is left out, an identity is not."""
+    found = []
+    for name in names:
+        bare = name.split(".", 1)[-1]
+        if not absent(cell[name]):
+            found.append(f"{bare}={show(cell[name])}")
+        elif name.startswith("ident."):
+            found.append(f"{bare} not recorded")
+    return found
 
 
 def _by_dataset(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -203,7 +295,12 @@ def _by_dataset(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _varying(cells: pd.DataFrame, names: Iterable[str]) -> list[str]:
-    return [name for name in names if cells[name].map(repr).nunique() > 1]
+    return [name for name in names if len({exact(value) for value in cells[name]}) > 1]
+
+
+def exact(value: object) -> str:
+    """For comparing: what is absent is the same however it is written."""
+    return repr(None if absent(value) else value)
 
 
 def _columns(cells: pd.DataFrame, prefix: str) -> list[str]:
@@ -216,12 +313,7 @@ def _names(parts: list[pd.DataFrame], shared: list[str]) -> list[tuple[str, list
     found: list[tuple[str, list[str]]] = []
     for part, scenario in zip(parts, scenarios, strict=True):
         rivals = pd.concat([p for p, s in zip(parts, scenarios, strict=True) if s == scenario])
-        first = part.iloc[0]
-        told = [
-            f"{name.split('.')[-1]}={show(first[name])}"
-            for name in _varying(rivals, shared)
-            if not absent(first[name])
-        ]
+        told = _told(part.iloc[0], _varying(rivals, shared))
         name = file_name("-".join([scenario, *told]))
         taken = [other for other, _ in found]
         copies = (f"{name}-{number}" for number in itertools.count(2))
@@ -245,7 +337,7 @@ def natural(text: str) -> list[tuple[int, str]]:
 
 
 def _key(cell: pd.Series[Any]) -> str:
-    return repr([None if absent(value) else value for value in cell])
+    return repr([exact(value) for value in cell])
 
 
 def absent(value: object) -> bool:

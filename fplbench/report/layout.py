@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from fplbench.report import captions
 from fplbench.report.captions import Kind, title
-from fplbench.report.entries import COSTS, PARTIAL, Entry, accuracy, average, cost, mark
+from fplbench.report.entries import COSTS, ON_GPU, PARTIAL, Entry, accuracy, average, cost, mark
 from fplbench.report.groups import HEADLINES, METRIC_TITLES, Group, file_name
 from fplbench.report.significance import Ranking, ranking
 
@@ -80,7 +80,8 @@ def quantities(group: Group, column: str, kind: Kind) -> list[str]:
     seen = list(dict.fromkeys(frame["metric"].dropna()))
     headline = HEADLINES.get(group.scenario, [name for name in seen if "/" not in name])
     if kind == "cost":
-        return list(COSTS) if seen else []
+        none = () if frame["on_gpu"].astype(bool).any() else ON_GPU
+        return [name for name in COSTS if name not in none] if seen else []
     if kind in ("headline", "average", "rank"):
         # Where every cell stopped, nothing tells which metrics there would have been.
         return [name for name in headline if name in seen] or headline[:2]
@@ -110,35 +111,23 @@ def entry(group: Group, row: str, column: str, quantity: str) -> Entry:
     seeds = len(group.seeds(column))
     if quantity in COSTS:
         return cost(cells, quantity, seeds)
-    return accuracy(cells, quantity, column, seeds)
+    return accuracy(cells, quantity, seeds)
 
 
 def _over_data_sets(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) -> list[Layout]:
     """Averages, or ranks; each metric over the data sets, which must all have it."""
-    shared = [
-        name
-        for name in dict.fromkeys(name for names in columns.values() for name in names)
-        if all(name in names for names in columns.values())
-    ][:WIDEST]
-    if len(columns) < (RANKED if kind == "rank" else 2) or not shared:
+    shared = shared_quantities(columns)[:WIDEST]
+    if len(columns) < (RANKED if kind == "rank" else 2) or not shared or group.doubled:
         return []
-    averages = {
-        row: {
-            name: average({data: entry(group, row, data, name) for data in columns})
-            for name in shared
-        }
-        for row in group.rows
-    }
+    parts = {name: over_data_sets(group, columns, name) for name in shared}
     if kind == "average":
-        rows = [Row(row, list(entries.values())) for row, entries in averages.items()]
+        seeds = group.common_seeds(columns)
+        rows = [Row(r, [average(parts[name][r], seeds) for name in shared]) for r in group.rows]
         for place in range(len(shared)):
             mark([row.entries[place] for row in rows])
         more = []
     else:
-        found = {
-            name: rank_over_data_sets({row: each[name] for row, each in averages.items()})
-            for name in shared
-        }
+        found = {name: rank_over_data_sets(each) for name, each in parts.items()}
         if not any(found.values()):
             return []
         rows = [Row(row, [_rank(found[name], row) for name in shared]) for row in group.rows]
@@ -150,12 +139,27 @@ def _over_data_sets(group: Group, kind: Kind, columns: Mapping[str, Sequence[str
     return [_layout(group, kind, "", heads, shared, rows, notes)]
 
 
-def rank_over_data_sets(averages: Mapping[str, Entry]) -> Ranking | None:
-    """Of the methods that have a number on every data set. averages: row -> its average."""
+def shared_quantities(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Those that all data sets have. columns: data set -> quantities."""
+    names = dict.fromkeys(name for names in columns.values() for name in names)
+    return [name for name in names if all(name in names for names in columns.values())]
+
+
+def over_data_sets(
+    group: Group, columns: Iterable[str], quantity: str
+) -> dict[str, dict[str, Entry]]:
+    """Row -> data set -> its entry."""
+    return {
+        row: {data: entry(group, row, data, quantity) for data in columns} for row in group.rows
+    }
+
+
+def rank_over_data_sets(parts: Mapping[str, Mapping[str, Entry]]) -> Ranking | None:
+    """Of the methods that have all seeds on every data set. parts: row -> data set -> entry."""
     means = {
-        row: {data: sum(v.values()) / len(v) for data, v in one.samples.items()}
-        for row, one in averages.items()
-        if one.mean is not None and not one.fewer
+        row: {data: one.mean for data, one in each.items()}
+        for row, each in parts.items()
+        if all(one.mean is not None and not one.fewer for one in each.values())
     }
     return ranking(pd.DataFrame(means))
 
@@ -164,9 +168,8 @@ def _rank(found: Ranking | None, row: str) -> Entry:
     if found is None or row not in found.ranks:
         return Entry(PARTIAL)
     mine = found.ranks[row]
-    others = [rank for other, rank in found.ranks.items() if other != row]
-    best = min(others) - mine >= found.critical
-    return Entry(f"{mine:.2f}", mine, seeds=found.data_sets, mark="best" if best else "")
+    near = mine - min(found.ranks.values()) < found.critical
+    return Entry(f"{mine:.2f}", mine, seeds=found.data_sets, mark="best" if near else "")
 
 
 def _layout(
@@ -184,14 +187,13 @@ def _layout(
     data = (
         [only] if only else group.columns if kind in ("average", "rank") else [h for h, _ in heads]
     )
-    entries = [entry for row in rows for entry in row.entries]
     return Layout(
         name="-".join(map(file_name, parts)),
         kind=kind,
         heads=heads,
         quantities=names,
         rows=rows,
-        caption=captions.caption(group, kind, data, entries),
+        caption=captions.caption(group, kind, data, [row.entries for row in rows]),
         notes=notes,
     )
 
@@ -216,6 +218,8 @@ def long_table(layouts: Sequence[Layout]) -> pd.DataFrame:
                 "quantity": quantity,
                 "mean": entry.mean,
                 "std": entry.std,
+                "low": entry.low,
+                "high": entry.high,
                 "seeds": entry.seeds,
                 "state": "value" if entry.mean is not None else entry.text,
                 "mark": entry.mark,

@@ -1,8 +1,9 @@
 """A table with rows and columns of one's own choice, from the tidy table.
 
-Nothing is averaged that may not be: what varies within an entry, but for seeds and data sets, and
-what varies over the table of the scenario, the backbone and the budget, has to be a row, a
-column, or narrowed down to one value.
+Nothing is averaged or compared that may not be: what varies within an entry, but for seeds and
+data sets, and what varies over the table of the scenario, the backbone, the budget and the
+identities (versions of the method, data, weights), has to be a row, a column, or narrowed down to
+one value.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from fplbench.report.groups import (
     OPTIMIZER,
     WITHOUT_EFFECT,
     absent,
+    exact,
     file_name,
+    identities,
     natural,
     show,
+    unusual,
 )
 from fplbench.report.layout import Layout, Row
+from fplbench.results import LAST
 
 PLAIN = ("method", "dataset", "scenario", "backbone", "seed")
 PREFIXES = ("set.", "scen.", "train.", "ident.")
@@ -79,7 +84,7 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
         quantities=metrics * len(shown_columns),
         rows=body,
         caption=_caption(cells, [*rows, *columns], metrics, body, comparable),
-        notes=[*captions.meanings(metrics), *_notes(cells, body)],
+        notes=[*captions.meanings(metrics), *_notes(cells, body, [*rows, *columns])],
         corner=", ".join("Method" if name == "method" else _bare(name) for name in rows),
     )
 
@@ -133,12 +138,20 @@ def _refuse_mixtures(cells: pd.DataFrame, named: Sequence[str]) -> None:
         return any(_values(part, name) > 1 for part in parts)
 
     mixed = [name for name in table_wide if name not in free and differs(name)]
-    own = [*_with(cells, "set."), "ident.method", *OPTIMIZER]
-    parts = [part for _, part in cells.groupby(["row", "column", "dataset"])]
+    known = identities(cells)
+    within = [
+        (["row", "column", "dataset"], [*_with(cells, "set."), *OPTIMIZER]),
+        (["method"], known.of_method),
+        (["dataset"], known.of_data),
+        (["backbone"], known.of_all),
+    ]
     mixed += [
         name
-        for name in own
-        if name in cells and name not in named and any(_values(part, name) > 1 for part in parts)
+        for keys, names in within
+        for name in names
+        if name in cells
+        and name not in named
+        and any(_values(part, name) > 1 for _, part in cells.groupby(keys))
     ]
     if "method" not in named and _values(cells, "method") > 1:
         mixed.append("method")
@@ -176,12 +189,17 @@ def _entry(cells: pd.DataFrame, row: str, column: str, metric: str, by_data_set:
         if metric in COSTS:
             parts[data] = cost(one, metric, seeds)
         else:
-            parts[data] = accuracy(one, metric, data, seeds)
+            parts[data] = accuracy(one, metric, seeds)
     if len(parts) == 1:
         return next(iter(parts.values()))
     if metric in COSTS:
         raise UserError(f"{metric} is no average over data sets: add dataset to --columns.")
-    return average(parts)
+    common = set.intersection(*(_seeds(of_column, data) for data in parts))
+    return average(parts, common)
+
+
+def _seeds(cells: pd.DataFrame, data: str) -> set[int]:
+    return set(map(int, cells.loc[cells["dataset"] == data, "seed"]))
 
 
 def _labels(
@@ -227,7 +245,7 @@ def _caption(
     rows: Sequence[Row],
     comparable: bool,
 ) -> str:
-    what = "Accuracy in percent after the last round"
+    what = f"Accuracy in percent {cells.attrs.get('when', LAST)}"
     if any(metric in COSTS for metric in metrics):
         what += ", and cost"
     if len(metrics) == 1:
@@ -245,12 +263,12 @@ def _caption(
         and _values(cells, name) == 1
         and not absent(cells[name].iloc[0])
     ]
-    marks = captions.marked([e for row in rows for e in row.entries], len(data) > 1)
+    marks = captions.marked([row.entries for row in rows], len(data) > 1)
     text = f"{what}{over}; mean and standard deviation over {count}. {', '.join(constant)}."
     return f"{text} {marks}".strip() if comparable else text
 
 
-def _notes(cells: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
+def _notes(cells: pd.DataFrame, rows: Sequence[Row], named: Sequence[str]) -> list[str]:
     labelled = [(row.label, row.entries) for row in rows]
     notes = captions.entry_notes(labelled)
     optimizer = [name for name in OPTIMIZER if name in cells and _values(cells, name) > 1]
@@ -258,6 +276,15 @@ def _notes(cells: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
         each = cells.drop_duplicates(["row", name])
         words = [f"{_shown(cell[name])} ({cell['row']})" for _, cell in each.iterrows()]
         notes.append(f"{_bare(name)}: {', '.join(words)}.")
+    once = cells.drop_duplicates("id")
+    for name, changed in unusual(once).items():
+        values = {
+            f"{_shown(cell[name])} ({cell['row']})": None
+            for _, cell in once.iterrows()
+            if (cell["method"], exact(cell[name])) in changed
+        }
+        if name not in named:
+            notes.append(f"Not the default: {_bare(name)} {', '.join(values)}.")
     return notes + captions.stopped(cells[cells["status"] != "done"].drop_duplicates("id"))
 
 

@@ -11,9 +11,14 @@ import pandas as pd
 
 from fplbench.errors import UserError
 from fplbench.report import figures, partitions, ranks, sweeps
-from fplbench.report.entries import average
 from fplbench.report.groups import Group, file_name, split
-from fplbench.report.layout import RANKED, entry, quantities, rank_over_data_sets
+from fplbench.report.layout import (
+    RANKED,
+    over_data_sets,
+    quantities,
+    rank_over_data_sets,
+    shared_quantities,
+)
 from fplbench.report.looks import RC, looks
 from fplbench.report.tables import NOTHING
 from fplbench.results import Found, clients_of, history_of, read_cells, results_of
@@ -60,15 +65,11 @@ def write_plots(path: Path | str, out: Path, titles: Mapping[str, str]) -> list[
 def _ranks(group: Group, name: Path) -> list[Path]:
     """Critical differences of each headline metric that all data sets have."""
     columns = {data: quantities(group, data, "rank") for data in group.columns}
-    if len(columns) < RANKED:
+    if len(columns) < RANKED or group.doubled:
         return []
     files: list[Path] = []
-    for metric in [m for m in columns[group.columns[0]] if all(m in c for c in columns.values())]:
-        over = {
-            row: average({data: entry(group, row, data, metric) for data in columns})
-            for row in group.rows
-        }
-        if ranking := rank_over_data_sets(over):
+    for metric in shared_quantities(columns):
+        if ranking := rank_over_data_sets(over_data_sets(group, columns, metric)):
             files += ranks.draw(ranking, metric, name)
     return files
 

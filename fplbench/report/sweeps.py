@@ -17,6 +17,7 @@ from fplbench.report.groups import (
     absent,
     comparable,
     file_name,
+    identities,
     row_labels,
     show,
 )
@@ -63,9 +64,12 @@ def find(results: pd.DataFrame, titles: Mapping[str, str]) -> Iterator[Sweep]:
     cells = results[results["status"] == "done"].drop_duplicates("id").set_index("id", drop=False)
     shared = comparable(cells)
     for setting in shared:
+        if not setting.startswith(("scen.", "train.")):
+            continue
         if not all(_is_number(value) for value in cells[setting].dropna()):
             continue
-        others = [*(name for name in shared if name != setting), "dataset"]
+        others = [name for name in shared if name != setting]
+        others += ["dataset", *identities(cells).of_data]
         keys = cells[others].apply(
             lambda cell: repr([None if absent(value) else value for value in cell]), axis=1
         )

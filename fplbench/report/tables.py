@@ -19,6 +19,7 @@ from fplbench.report.captions import setting
 from fplbench.report.entries import FEWER, Entry
 from fplbench.report.escape import latex, markdown
 from fplbench.report.groups import split
+from fplbench.report.intervals import intervals
 from fplbench.report.layout import WIDEST, Layout, Row, lay_out, long_table
 from fplbench.report.pivot import Pivot, pivot
 
@@ -31,15 +32,23 @@ def layouts(results: pd.DataFrame, titles: Mapping[str, str]) -> list[Layout]:
 
 
 def write_tables(
-    results: pd.DataFrame, out: Path, titles: Mapping[str, str], siunitx: bool = False
+    results: pd.DataFrame,
+    out: Path,
+    titles: Mapping[str, str],
+    siunitx: bool = False,
+    clients: pd.DataFrame | None = None,
 ) -> list[Path]:
-    """Write all tables into a folder and return the files.
+    """Write all tables into a folder and return the files. clients: `load_clients`'s table, for
+    further tables of intervals.
 
     tables.tex compiles by itself; it has the captions and \\input's NAME.tex, a bare tabular for
     each table. tables.md is for reading, tables.csv has every entry unrounded in a row of its
     own. siunitx: numbers in its S columns. A folder without records is a UserError.
     """
-    tables = layouts(results, titles)
+    groups = split(results, titles)
+    tables = [layout for group in groups for layout in lay_out(group)]
+    if clients is not None:
+        tables += [layout for group in groups for layout in intervals(group, clients)]
     problems = list(results.attrs.get("problems", []))
     if not tables:
         raise UserError("; ".join([*problems, NOTHING]))
@@ -90,7 +99,7 @@ def _write(
 def screen_tables(results: pd.DataFrame, titles: Mapping[str, str]) -> list[RenderableType]:
     """The headline tables with their notes, for a terminal of 100 columns."""
     return [
-        _screen(layout, setting(group))
+        _screen(layout, setting(group), group.when)
         for group in split(results, titles)
         for layout in lay_out(group)
         if layout.kind == "headline"
@@ -102,10 +111,10 @@ def screen_pivot(layout: Layout) -> RenderableType:
     return Group(_screen_table(layout), Text("\n".join([layout.caption, *layout.notes]), "dim"))
 
 
-def _screen(layout: Layout, about: str) -> RenderableType:
+def _screen(layout: Layout, about: str, when: str) -> RenderableType:
     data = ", ".join(head for head, _ in layout.heads)
     over = layout.caption.removeprefix(layout.caption.split(f"{about}. ")[0] + f"{about}. ")
-    below = "\n".join([f"Accuracy in percent after the last round. {over}", *layout.notes])
+    below = "\n".join([f"Accuracy in percent {when}. {over}", *layout.notes])
     title = Text(f"{data} ({about})", style="bold")
     return Group(title, _screen_table(layout), Text(below, style="dim"), "")
 
@@ -123,7 +132,7 @@ def _screen_table(layout: Layout) -> Table:
 
 
 def _screen_entry(entry: Entry, row: Row) -> Text:
-    style = {"best": "bold", "second": "underline", "": ""}[entry.mark]
+    style = "bold" if entry.mark else ""
     text = Text()
     text.append(entry.text, style="dim" if entry.mean is None else style)
     return text.append(_rest(entry, row))
@@ -132,12 +141,13 @@ def _screen_entry(entry: Entry, row: Row) -> Text:
 def _rest(entry: Entry, row: Row) -> str:
     """What stands behind a mean in plain text."""
     spread = f" ± {entry.spread}" if entry.spread else ""
+    spread += f" {entry.range}" if entry.range else ""
     return spread + (f"{FEWER}{entry.seeds}" if entry.fewer and not row.fewer else "")
 
 
 def _markdown_entry(entry: Entry, row: Row) -> str:
-    wrap = {"best": "**%s**", "second": "<ins>%s</ins>", "": "%s"}[entry.mark]
-    return wrap % entry.text + _rest(entry, row)
+    wrap = "**%s**" if entry.mark else "%s"
+    return wrap % markdown(entry.text) + _rest(entry, row)
 
 
 def _markdown_label(row: Row) -> str:

@@ -49,34 +49,39 @@ def entry(entry: Entry, row: Row) -> str:
     """As it stands in an r column: the deviation small beside the mean."""
     if entry.mean is None:
         return latex(entry.text)
-    wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark]
+    wrap = r"\textbf{%s}" if entry.mark else "%s"
     spread = rf"\,{{\tiny$\pm${entry.spread}}}" if entry.spread else ""
+    spread += rf"\,{{\tiny{_range(entry)}}}" if entry.range else ""
     fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
-    return wrap % entry.text + spread + fewer
+    return wrap % latex(entry.text) + spread + fewer
 
 
 def siunitx_entry(entry: Entry, row: Row) -> str:
-    """As siunitx reads it in an S column; words, and what is underlined, are text to it."""
+    """As siunitx reads it in an S column; words are text to it."""
     if not _is_number(entry, row):
         return "{" + _plain(entry, row) + "}"
     number = entry.text.replace(",", "")
     if entry.spread:
         number += f"({entry.spread.replace('.', '').lstrip('0') or '0'})"
-    return (r"\bfseries " if entry.mark == "best" else "") + number
+    return (r"\bfseries " if entry.mark else "") + number
 
 
 def _plain(entry: Entry, row: Row) -> str:
     if entry.mean is None:
         return latex(entry.text)
-    wrap = r"\underline{%s}" if entry.mark == "second" else "%s"
     spread = rf" $\pm$ {entry.spread}" if entry.spread else ""
+    spread += f" {_range(entry)}" if entry.range else ""
     fewer = _dagger(entry.seeds) if entry.fewer and not row.fewer else ""
-    return wrap % entry.text + spread + fewer
+    return latex(entry.text) + spread + fewer
 
 
 def _is_number(entry: Entry, row: Row) -> bool:
-    marked = entry.mark == "second" or (entry.fewer and not row.fewer)
-    return entry.mean is not None and not marked
+    plain = entry.text.replace(",", "").replace(".", "", 1).isdigit() and not entry.range
+    return entry.mean is not None and plain and not (entry.fewer and not row.fewer)
+
+
+def _range(entry: Entry) -> str:
+    return entry.range.replace("-", "--")
 
 
 def _column(entries: Sequence[Entry], rows: Sequence[Row]) -> str:

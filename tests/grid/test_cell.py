@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from fplbench import registry
+from fplbench.grid import defaults
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
 from fplbench.grid.workbench import Workbench
-from fplbench.spec import Request
+from fplbench.scenarios import SCENARIOS
+from fplbench.spec import Request, Training
 
 METHODS, DATASETS = registry.methods(), registry.datasets()
 SMALL = {"clients": 3, "shots": 4, "rounds": 2, "lr": 0.01}
@@ -54,6 +56,27 @@ def test_views_are_trained_on_and_the_test_images_stay(bench: Workbench) -> None
     frozen_one, frozen_two = outcome(bench, lr=1e-9), outcome(bench, lr=1e-9, views=2)
     for name, metric in frozen_one.record.metrics.items():
         assert metric.mean == frozen_two.record.metrics[name].mean
+
+
+def test_a_record_names_what_is_not_the_default(bench: Workbench) -> None:
+    """As the defaults are when it is made: of the backbone and the scenario, not Training's."""
+    plain = {"set.n_ctx", "scen.clients", "scen.shots", "train.rounds", "train.lr"}
+    assert set(outcome(bench).record.changed or []) == plain
+    usual = Training(**defaults.training("tiny", SCENARIOS["personal"])).lr
+    assert usual != Training().lr
+    assert set(outcome(bench, lr=usual).record.changed or []) == plain - {"train.lr"}
+    assert "train.views" in (outcome(bench, views=2).record.changed or [])
+
+
+def test_what_a_step_takes_does_not_hang_on_what_ran_before(bench: Workbench) -> None:
+    first = outcome(bench).record
+    outcome(bench, "pfedprompt")
+    again = outcome(bench).record
+    assert first.hardware["step_bytes_client"] == again.hardware["step_bytes_client"]
+    assert isinstance(first.hardware["step_bytes_client"], int)
+    assert first.hardware["step_bytes_client"] > 10_000
+    least, median, most = first.round_seconds or (0.0, 0.0, 0.0)
+    assert 0 < least <= median <= most
 
 
 def test_a_memory_holds_images_as_they_are(bench: Workbench, tmp_path: Path) -> None:

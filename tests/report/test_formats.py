@@ -14,8 +14,9 @@ from rich.console import Console
 
 from fplbench.errors import UserError
 from fplbench.report.escape import latex, markdown
+from fplbench.report.pivot import Pivot, pivot
 from fplbench.report.tables import layouts, screen_tables, write_tables
-from fplbench.results import load_results
+from fplbench.results import load_results, with_headline
 from fplbench.store import Failure
 
 NASTY = r"50%_of {a} $x$ & #1 ~ ^ \evil <b> | é ± µ 漢 *"
@@ -170,3 +171,15 @@ def test_heads_that_do_not_explain_themselves_are_explained(comparison: Path) ->
     )
     assert found["domains"][0].startswith("Gl.: the shared prompt alone")
     assert not any(note.startswith("HM") for note in found["base2novel-shapes-cost"])
+
+
+def test_reports_show_the_column_that_is_chosen_and_say_which(comparison: Path) -> None:
+    table = with_headline(load_results(comparison), "worst_client", "of the worst client")
+    found = {one.name: one for one in layouts(table, TITLES)}["base2novel-shapes"]
+    worst = table[(table["method"] == "fedpgp") & (table["metric"] == "local")]
+    worst = worst[worst["dataset"] == "shapes"]["worst_client"]
+    (row,) = [row for row in found.rows if row.label == "FedPGP"]
+    assert row.entries[0].mean == pytest.approx(worst.mean())
+    assert "of the worst client" in found.caption
+    asked = Pivot(("method",), ("dataset",), ("local",), {"scenario": "base2novel"})
+    assert "of the worst client" in pivot(table, TITLES, asked).caption

@@ -96,6 +96,40 @@ def test_variants_of_a_method_are_not_averaged(swept: Path) -> None:
     assert "FedPGP, n_ctx 4" in texts(table(swept, "method,n_ctx", "alpha,dataset"))
 
 
+def test_a_setting_that_is_no_default_is_named_below(tmp_path: Path) -> None:
+    settings = {"settings": {"n_ctx": 16, "mu": 0.0}, "changed": ["set.mu"]}
+    write_done(Store(tmp_path), make_record("fedpgp", "digits", "personal", 0, **settings))
+    assert "Not the default: mu 0 (FedPGP)." in table(tmp_path, "method", "dataset").notes
+    assert not any("mu" in note for note in table(tmp_path, "method,mu", "dataset").notes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"weights": "b"}, r"ident.weights \(a, b\)"),
+        ({"data": "b"}, r"ident.data \(a, b\)"),
+        ({"split": "b"}, r"ident.split \(a, b\)"),
+        ({"method": "b"}, r"ident.method \(a, b\)"),
+        ({"protocol": "2"}, r"ident.protocol \(2, none\)"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_differs_in_an_identity_is_refused(
+    tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    """Also where the odd one is a seed of its own, or stands in another row or column."""
+    store = Store(tmp_path)
+    plain = {"method": "a", "data": "a", "split": "a", "weights": "a"}
+    for seed in range(3):
+        identity = plain | (changed if seed == 2 else {})
+        write_done(store, make_record("fedpgp", "digits", "personal", seed, identity=identity))
+    with pytest.raises(UserError, match=said):
+        table(tmp_path, "method", "dataset")
+    name = f"ident.{next(iter(changed))}"
+    apart = table(tmp_path, f"method,{name}", "dataset")
+    assert {row.entries[0].seeds for row in apart.rows} == {1, 2}
+
+
 @pytest.mark.parametrize(
     ("rows", "metrics", "where", "said"),
     [

@@ -134,6 +134,14 @@ def test_a_swept_setting_is_an_axis(tmp_path: Path) -> None:
     assert {"personal-digits-over-alpha.pdf", "personal-digits-over-alpha.png"} <= names
 
 
+def test_other_data_or_weights_are_no_points_of_a_sweep(tmp_path: Path) -> None:
+    for identity in ({"data": "a", "weights": "a"}, {"data": "b", "weights": "a"}):
+        sweep_of(tmp_path, [0.1, 1.0], identity=identity)
+    sweep_of(tmp_path, [10.0], identity={"data": "b", "weights": "b"})
+    found = list(sweeps.find(load_results(tmp_path), TITLES))
+    assert [sweep.values for sweep in found] == [[0.1, 1.0]] * 2
+
+
 def test_the_partition_is_drawn_from_the_record(tmp_path: Path) -> None:
     label_counts = [{"zero": 3, "two": 1}, {"one": 5}, {}]
     record = make_record("promptfl", clients=3, label_counts=label_counts)

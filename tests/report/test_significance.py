@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_rel
+from scipy.stats import studentized_range, ttest_1samp, ttest_rel
 
-from fplbench.report.significance import LEVEL, Samples, beats_all, holm, paired_p, ranking
+from fplbench.report.significance import (
+    LEVEL,
+    Behind,
+    against_best,
+    holm,
+    range_p,
+    ranking,
+    told,
+)
 
 # Demsar (JMLR 2006), table 6: AUC of C4.5 with m and cf tuned, or not, on 14 data sets.
 # Where it prints 0.975 twice it ranks the first one higher.
@@ -30,36 +38,86 @@ DEMSAR = """\
 0.957 0.978 0.946 0.970"""
 
 
-def on(data: str, values: list[float]) -> Samples:
-    return {data: dict(enumerate(values))}
+def compare(*rows: list[float], still: tuple[int, ...] = ()) -> list[Behind]:
+    """Methods against the best of them; still: places of those that train nothing."""
+    found = against_best(
+        [dict(enumerate(row)) for row in rows], [place not in still for place in range(len(rows))]
+    )
+    assert None not in found
+    return found  # type: ignore[return-value]
 
 
-def test_on_one_data_set_it_is_the_paired_t_test() -> None:
+def test_of_two_methods_it_is_the_paired_t_test() -> None:
     rng = np.random.default_rng(0)
     for count in (2, 3, 5, 10):
-        first, second = rng.normal(70, 3, count), rng.normal(68, 3, count)
-        ours = paired_p(on("a", first.tolist()), on("a", second.tolist()))
-        assert ours == pytest.approx(ttest_rel(first, second).pvalue, rel=1e-6)
+        best, other = rng.normal(72, 3, count), rng.normal(68, 3, count)
+        best += max(0.0, float((other - best).mean()) + 0.1)
+        ours = compare(best.tolist(), other.tolist())[1]
+        theirs = ttest_rel(other, best)
+        interval = theirs.confidence_interval()
+        assert ours.p == pytest.approx(theirs.pvalue, rel=1e-6)
+        assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high), rel=1e-6)
 
 
-def test_data_sets_of_different_difficulty_are_no_noise() -> None:
-    first = {"easy": {0: 90.0, 1: 91.0, 2: 90.5}, "hard": {0: 30.0, 1: 31.0, 2: 30.2}}
-    second = {
-        data: {s: v - 2 + 0.1 * s for s, v in values.items()} for data, values in first.items()
-    }
-    assert paired_p(first, second) < 0.001
+def test_a_trained_method_beside_zero_shot_has_its_own_spread() -> None:
+    values = [71.0, 74.0, 70.5]
+    (_, ours) = compare(values, [60.0] * 3, still=(1,))
+    assert ours.p == pytest.approx(ttest_1samp(values, 60.0).pvalue, rel=1e-6)
 
 
-def test_without_a_pair_or_a_second_seed_nothing_is_told() -> None:
-    assert paired_p(on("a", [70.0]), on("a", [10.0])) == 1
-    assert paired_p({"a": {0: 70.0, 1: 71.0}}, {"a": {2: 10.0, 3: 11.0}}) == 1
-    assert paired_p(on("a", [70.0, 71.0]), on("b", [10.0, 11.0])) == 1
-    assert paired_p({}, {}) == 1
+def test_seeds_that_are_hard_for_all_are_no_noise() -> None:
+    hard = np.array([0.0, -9.0, 4.0])
+    rows = [(base + hard + wobble).tolist() for base, wobble in WANDERING]
+    assert [told(one) for one in compare(*rows)] == [False, True, True]
 
 
-def test_methods_without_chance_differ_or_are_equal() -> None:
-    assert paired_p(on("a", [59.8] * 3), on("a", [59.7] * 3)) == 0
-    assert paired_p(on("a", [59.8] * 3), on("a", [59.8 + 1e-13] * 3)) == 1
+WANDERING = [
+    (75.0, np.array([0.0, 0.2, -0.2])),
+    (73.0, np.array([0.2, -0.2, 0.0])),
+    (72.0, np.array([-0.2, 0.0, 0.2])),
+]
+
+
+def test_more_methods_know_the_variance_better() -> None:
+    """The same pair with the same differences, alone and beside two others that wander alike."""
+    pair = [[75.0, 75.5, 74.5], [72.0, 71.5, 73.0]]
+    others = [[60.0, 60.5, 60.3], [59.9, 60.6, 60.4]]
+    assert compare(*pair)[1].p > compare(*pair, *others)[1].p
+
+
+def test_an_unsteady_pair_is_not_judged_by_steady_methods() -> None:
+    pair = [[80.0, 70.0, 78.0], [70.0, 74.0, 72.0]]
+    steady = [[60.0, 60.1, 60.2], [60.1, 60.0, 60.2], [60.2, 60.1, 60.0]]
+    assert not told(compare(*pair, *steady)[1])
+
+
+def test_a_better_one_is_not_told_where_a_worse_one_is_not() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        found = compare(*rng.normal(70, 1, (6, 4)).tolist())
+        by_rank = sorted(found, key=lambda one: one.difference)
+        assert [one.p for one in by_rank] == sorted(one.p for one in by_rank)
+
+
+def test_one_seed_tells_nothing() -> None:
+    assert against_best([{0: 70.0}, {0: 10.0}], [True, True]) == [None, None]
+    assert against_best([{0: 70.0, 1: 71.0}, {2: 10.0, 3: 11.0}], [True, True]) == [None, None]
+    assert against_best([], []) == []
+
+
+def test_only_methods_without_chance_differ_without_doubt() -> None:
+    assert compare([59.8] * 3, [59.7] * 3, still=(0, 1))[1].p == 0
+    assert compare([59.8] * 3, [59.8 - 1e-13] * 3, still=(0, 1))[1].p == 1
+    # A difference that is the same in two seeds, as small test sets give it.
+    assert compare([59.8] * 2, [59.7] * 2)[1].p == 1
+    assert compare([59.8] * 2, [59.7] * 2, still=(1,))[1].p == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.01, 30), st.integers(2, 12), st.sampled_from([2, 3, 8, 28, 100]))
+def test_the_studentized_range_is_scipys(width: float, count: int, freedom: int) -> None:
+    theirs = studentized_range.sf(width, count, freedom)
+    assert range_p(width, count, freedom) == pytest.approx(theirs, abs=1e-7)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -75,14 +133,14 @@ def test_holm_on_its_textbook_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_chance_alone_rarely_makes_a_best_method() -> None:
-    """Of six equal methods the luckiest is marked in at most LEVEL of the tables."""
-    rng, marked, tables = np.random.default_rng(1), 0, 400
-    for _ in range(tables):
-        values = sorted(rng.normal(70, 2, (6, 5)).tolist(), key=np.mean)
-        *others, best = [on("a", each) for each in values]
-        marked += beats_all(best, others)
-    assert marked / tables <= LEVEL
+def test_chance_alone_rarely_leaves_a_method_out() -> None:
+    """Of six equal methods all are marked in all but LEVEL of the tables."""
+    rng, tables = np.random.default_rng(1), 400
+    out = sum(
+        any(told(one) for one in compare(*rng.normal(70, 2, (6, 5)).tolist()))
+        for _ in range(tables)
+    )
+    assert out / tables <= LEVEL
 
 
 def test_ranks_and_critical_difference_are_demsars() -> None:

@@ -65,41 +65,49 @@ def marks(root: Path) -> dict[str, str]:
     return {label: entry.mark for label, entry in locals_of(headline(root)).items()}
 
 
-def test_best_and_second_are_marked_where_seeds_do_not_explain_the_difference(
-    tmp_path: Path,
-) -> None:
+BOLD, PLAIN = "best", ""
+
+
+def test_the_best_is_marked_alone_where_seeds_do_not_explain_its_lead(tmp_path: Path) -> None:
     values = {
         "zeroshot": [60.0, 60.0, 60.0],
         "coop": [70.0, 74.0, 72.0],
         "promptfl": [80.0, 84.1, 81.9],
     }
     store_values(tmp_path, values)
-    assert marks(tmp_path) == {"CLIP zero-shot": "", "CoOp (local)": "second", "PromptFL": "best"}
-    assert "paired t-test over the seeds, corrected by Holm" in headline(tmp_path).caption
+    assert marks(tmp_path) == {"CLIP zero-shot": PLAIN, "CoOp (local)": PLAIN, "PromptFL": BOLD}
+    assert "Bold: the best of a column and those not told from it" in headline(tmp_path).caption
 
 
-def test_what_seeds_explain_is_not_marked(tmp_path: Path) -> None:
-    """The best one's lead over the second is one lucky seed."""
+def test_what_seeds_explain_is_marked_like_the_best(tmp_path: Path) -> None:
+    """The best one's lead over the second is one lucky seed, that over zero-shot is not."""
     values = {
         "zeroshot": [60.0, 60.0, 60.0],
         "coop": [70.0, 74.0, 72.0],
         "promptfl": [80.0, 74.0, 72.0],
     }
     store_values(tmp_path, values)
-    assert set(marks(tmp_path).values()) == {""}
-    assert "None is marked as best: no method is told" in headline(tmp_path).caption
+    assert marks(tmp_path) == {"CLIP zero-shot": PLAIN, "CoOp (local)": BOLD, "PromptFL": BOLD}
 
 
 def test_one_seed_marks_nothing_and_says_why(tmp_path: Path) -> None:
     store_values(tmp_path, {"zeroshot": [60.0], "coop": [90.0]})
-    assert set(marks(tmp_path).values()) == {""}
+    assert set(marks(tmp_path).values()) == {PLAIN}
     assert "one seed cannot tell a difference from chance" in headline(tmp_path).caption
+
+
+def test_a_table_of_one_method_compares_nothing(tmp_path: Path) -> None:
+    """Its two columns are no rivals."""
+    store_values(tmp_path, {"coop": [90.0, 91.0]})
+    assert set(marks(tmp_path).values()) == {PLAIN}
+    assert "best" not in headline(tmp_path).caption
 
 
 def test_what_prints_the_same_is_marked_the_same(tmp_path: Path) -> None:
     """Also where a test without chance in it would tell them apart."""
     store_values(tmp_path, {"zeroshot": [80.04] * 3, "coop": [79.96] * 3, "promptfl": [1.0] * 3})
-    assert set(marks(tmp_path).values()) == {""}
+    found = marks(tmp_path)
+    assert (found["CLIP zero-shot"], found["CoOp (local)"]) == (BOLD, BOLD)
 
 
 def average_of(root: Path, kind: str = "average") -> Layout:
@@ -114,6 +122,7 @@ def many_data_sets(root: Path, sets: int = 6) -> Store:
         for method, lead in leads.items():
             for seed in range(3):
                 chance = 0.0 if method == "zeroshot" else (seed - 1) * (1 + place % 2)
+                chance += 0.05 * (seed - 1) if method == "fedpgp" else 0.0
                 metrics = {"local": Metric(mean=40.0 + 5 * place + lead + chance)}
                 name = f"set{place}"
                 write_done(store, make_record(method, name, "personal", seed, metrics=metrics))
@@ -127,10 +136,21 @@ def test_an_average_is_over_data_sets_and_its_deviation_over_seeds(tmp_path: Pat
     assert (entry.text, entry.spread) == ("57.5", "1.5")  # 55 and 60; chances of 1 and 2 a seed
     assert {row.label: row.entries[0].mark for row in layout.rows} == {
         "CLIP zero-shot": "",
-        "PromptFL": "second",
+        "PromptFL": "",
         "FedPGP": "best",
     }
-    assert "over the seeds of all data sets" in layout.caption
+    assert "t-tests over seeds' averages" in layout.caption
+
+
+def test_an_average_is_over_the_seeds_that_all_data_sets_have(tmp_path: Path) -> None:
+    store = many_data_sets(tmp_path, 2)
+    for method in ("promptfl", "fedpgp"):
+        metrics = {"local": Metric(mean=99.0)}
+        write_done(store, make_record(method, "set0", "personal", 3, metrics=metrics))
+    layout = average_of(tmp_path)
+    entry = locals_of(layout)["FedPGP"]
+    assert (entry.text, entry.seeds, entry.fewer) == ("57.5", 3, False)
+    assert "over 3 seeds, those that all data sets have" in layout.caption
 
 
 def test_a_method_that_lacks_a_data_set_has_no_average_and_no_rank(tmp_path: Path) -> None:
@@ -161,31 +181,50 @@ def test_a_seed_that_diverged_leaves_an_average_unranked(tmp_path: Path) -> None
 
 
 def test_costs_stand_beside_accuracy(tmp_path: Path) -> None:
-    training = {"rounds": 4}
+    cpu = {"cpu": "Some CPU", "device": "cpu", "step_bytes_client": 4_000_000, "clients_at_once": 5}
     for seed in range(2):
         write_done(
             Store(tmp_path),
             make_record(
                 "promptfl",
                 seed=seed,
-                training=training,
                 peak_bytes=3_000_000_000,
-                hardware={"cpu": "Some CPU", "threads": 2 + seed, "device": "cpu"},
+                round_seconds=[0.5 - 0.1 * seed, 2.0, 9.0],
+                hardware=cpu | {"threads": 2 + seed},
             ),
         )
     layout = average_of(tmp_path, "cost")
-    assert [title for _, title in layout.titles] == [
-        "Param.",
-        "MB up",
-        "MB down",
-        "s/round",
-        "MB peak",
-    ]
-    assert [entry.text for entry in layout.rows[0].entries][3:] == ["3", "3,000"]
+    titles = [title for _, title in layout.titles]
+    assert titles == ["Param.", "MB up", "MB down", "s/round", "MB step"]
+    seconds, step = layout.rows[0].entries[3:]
+    assert (f"{seconds.text} {seconds.range}", step.text) == ("2 (0.4-9)", "20")
     notes = " ".join(layout.notes)
-    assert "of the whole process" in notes
+    assert "computed together, 5." in notes
     assert "Some CPU, 2 threads and Some CPU, 3 threads" in notes
     assert "different hardware" in notes
+    write_tables(load_results(tmp_path), tmp_path / "out", TITLES)
+    assert "2 (0.4-9)" in (tmp_path / "out" / "tables.md").read_text()
+    assert r"{\tiny(0.4--9)}" in (tmp_path / "out" / "base2novel-cost.tex").read_text()
+
+
+def test_the_peak_of_a_gpu_is_shown_and_that_of_a_process_is_not(tmp_path: Path) -> None:
+    gpu = {"device": "cuda:0", "gpu": "Some GPU"}
+    write_done(Store(tmp_path), make_record("promptfl", hardware=gpu, peak_bytes=3_000_000_000))
+    write_done(Store(tmp_path), make_record("coop", peak_bytes=5_000_000_000))
+    layout = average_of(tmp_path, "cost")
+    assert [title for _, title in layout.titles][-1] == "MB peak"
+    assert {row.label: row.entries[-1].text for row in layout.rows} == {
+        "CoOp (local)": "--",
+        "PromptFL": "3,000",
+    }
+
+
+def test_a_record_from_before_has_a_mean_and_says_so(tmp_path: Path) -> None:
+    write_done(Store(tmp_path), make_record("promptfl", training={"rounds": 4}))
+    layout = average_of(tmp_path, "cost")
+    assert [entry.text for entry in layout.rows[0].entries][3:] == ["3", "--"]
+    assert layout.rows[0].entries[3].range == ""
+    assert any("is a mean, of records from before ranges: PromptFL" in n for n in layout.notes)
 
 
 def test_where_all_are_equal_none_is_best(tmp_path: Path) -> None:
@@ -254,6 +293,45 @@ def test_settings_of_a_method_are_rows_and_those_of_a_scenario_are_tables(tmp_pa
     assert "alpha=0.1" in tables[0].caption
 
 
+def test_a_setting_that_is_no_default_is_named_though_all_rows_share_it(tmp_path: Path) -> None:
+    settings = {"n_ctx": 16, "mu": 0.0, "rank": 8}
+    changed = ["set.mu", "train.batch_size", "train.lr", "scen.min_train", "train.evaluations"]
+    training = {"rounds": 9, "lr": 0.02, "batch_size": 8, "momentum": 0.9, "evaluations": 1}
+    scenario = {"clients": 10, "alpha": 0.3, "min_train": 5}
+    store_values(
+        tmp_path,
+        {"fedpgp": [70.0, 71.0]},
+        settings=settings,
+        changed=changed,
+        training=training,
+        scenario_settings=scenario,
+    )
+    layout = headline(tmp_path)
+    assert [row.label for row in layout.rows] == ["FedPGP (mu=0)"]
+    assert "9 rounds, lr 0.02, batch size 8, min train 5, 16 context tokens" in layout.caption
+
+
+def test_a_record_from_before_follows_the_word_of_others(tmp_path: Path) -> None:
+    """It is a seed of the same settings, whatever it knew of defaults."""
+    settings = {"n_ctx": 16, "mu": 0.0}
+    make = {"settings": settings, "metrics": {"local": Metric(mean=70.0)}}
+    store = Store(tmp_path)
+    write_done(store, make_record("fedpgp", "digits", "personal", 0, **make))
+    assert [row.label for row in headline(tmp_path).rows] == ["FedPGP"]
+    write_done(store, make_record("fedpgp", "digits", "personal", 1, changed=["set.mu"], **make))
+    (row,) = headline(tmp_path).rows
+    assert (row.label, row.entries[0].seeds) == ("FedPGP (mu=0)", 2)
+
+
+def test_what_all_methods_changed_alike_is_said_once(tmp_path: Path) -> None:
+    about = {"settings": {"n_ctx": 4, "csc": True}, "changed": ["set.n_ctx", "set.csc"]}
+    store_values(tmp_path, {"zeroshot": [50.0]}, settings={}, changed=[])
+    store_values(tmp_path, {"promptfl": [70.0], "coop": [71.0]}, **about)
+    layout = headline(tmp_path)
+    assert [row.label for row in layout.rows] == ["CLIP zero-shot", "CoOp (local)", "PromptFL"]
+    assert "4 context tokens, csc True" in layout.caption
+
+
 def test_budgets_and_backbones_are_tables_of_their_own(tmp_path: Path) -> None:
     store_values(tmp_path, {"promptfl": [70.0]})
     store_values(tmp_path, {"promptfl": [71.0]}, training={"rounds": 50})
@@ -284,6 +362,36 @@ def test_two_versions_of_a_method_are_not_seeds_of_one(tmp_path: Path) -> None:
         "PromptFL (method=a1)",
         "PromptFL (method=b2)",
     ]
+
+
+def test_other_weights_and_protocols_are_tables_of_their_own(tmp_path: Path) -> None:
+    """With the reason; records of before know no protocol."""
+    store_values(tmp_path, {"promptfl": [70.0]}, identity={"weights": "w1"})
+    store_values(tmp_path, {"promptfl": [80.0]}, identity={"weights": "w1", "protocol": "2"})
+    store_values(tmp_path, {"promptfl": [90.0]}, identity={"weights": "w2", "protocol": "2"})
+    tables = [x for x in layouts(load_results(tmp_path), TITLES) if x.kind == "headline"]
+    said = {x.rows[0].entries[0].text: x.caption for x in tables}
+    assert "weights=w1, protocol not recorded" in said["70.0"]
+    assert "weights=w1, protocol=2" in said["80.0"]
+    assert "weights=w2, protocol=2" in said["90.0"]
+
+
+def test_two_versions_of_data_are_two_columns_and_no_average(tmp_path: Path) -> None:
+    for version, value in (("d1", 70.0), ("d2", 80.0)):
+        store_values(tmp_path, {"promptfl": [value]}, identity={"data": version})
+    tables = layouts(load_results(tmp_path), TITLES)
+    (layout,) = [x for x in tables if x.kind == "headline"]
+    assert [data for data, _ in layout.heads] == ["digits (data=d1)", "digits (data=d2)"]
+    assert "two versions of digits" in " ".join(layout.notes)
+    assert not [x for x in tables if x.kind == "average"]
+
+
+def test_versions_of_a_method_on_two_data_sets_are_not_one_average(tmp_path: Path) -> None:
+    for data, version in (("digits", "a1"), ("shapes", "b2")):
+        record = make_record("promptfl", data, "personal", 0, identity={"method": version})
+        write_done(Store(tmp_path), record)
+    labels = {row.label: row.entries[0].text for row in average_of(tmp_path).rows}
+    assert labels == {"PromptFL (method=a1)": "part.", "PromptFL (method=b2)": "part."}
 
 
 def test_the_same_cell_run_twice_counts_once_and_is_told(tmp_path: Path) -> None:

@@ -150,7 +150,6 @@ function entryOf([text, , std, seeds, fewer, mark], kind) {
     std === null || kind === "cost" || kind === "rank"
       ? null
       : make("span", { class: "spread" }, ` ± ${std.toFixed(1)}`);
-  const said = { best: "best", second: "second" }[mark];
   return make(
     "td",
     { class: kind },
@@ -164,7 +163,7 @@ function entryOf([text, , std, seeds, fewer, mark], kind) {
           make("span", { class: "unseen" }, ` over ${plural(seeds, "seed")} only`),
         )
       : null,
-    said ? make("span", { class: "unseen" }, ` (${said})`) : null,
+    mark ? make("span", { class: "unseen" }, " (best, or not told from the best)") : null,
   );
 }
 

@@ -1,0 +1,37 @@
+"""What a cell's settings are where nobody names any, and which of a cell's are not these."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from fplbench.clip import training_defaults
+from fplbench.method import Method
+from fplbench.scenarios import SCENARIOS, ScenarioKind
+from fplbench.spec import Cell, Json, Training
+
+
+def training(backbone: str, kind: ScenarioKind) -> Json:
+    """The budget and the optimizer of a backbone in a scenario, where they are not Training's."""
+    return {**training_defaults(backbone), **kind.training_defaults}
+
+
+def changed(cell: Cell, method: type[Method]) -> list[str]:
+    """The settings that are not the defaults of today: "set.NAME" (the method's), "scen.NAME",
+    "train.NAME". A setting without a default is one of them."""
+    kind = SCENARIOS[cell.scenario]
+    usual = Training(**training(cell.backbone, kind)).model_dump(mode="json")
+    groups = {
+        "set": (cell.settings, _defaults(method.Config)),
+        "scen": (cell.scenario_settings, _defaults(kind.Settings)),
+        "train": (cell.training.model_dump(mode="json"), usual),
+    }
+    return [
+        f"{group}.{name}"
+        for group, (mine, defaults) in groups.items()
+        for name, value in mine.items()
+        if name not in defaults or defaults[name] != value
+    ]
+
+
+def _defaults(settings: type[BaseModel]) -> Json:
+    return settings.model_construct().model_dump(mode="json", warnings=False)

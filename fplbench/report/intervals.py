@@ -1,0 +1,222 @@
+"""Intervals and effect sizes, as further tables: how far a number could lie elsewhere.
+
+Percentile bootstrap (Efron, 1979) by scipy; interquartile mean and probability of improvement are
+the measures of Agarwal et al., NeurIPS 2021 (their library rliable has had no release since 2024
+and needs arch, absl and seaborn for these few lines). Every resampling starts from the same seed,
+so that a table comes out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fplbench.report import captions
+from fplbench.report.captions import title
+from fplbench.report.entries import Entry, average
+from fplbench.report.groups import Group, file_name
+from fplbench.report.layout import (
+    Layout,
+    Row,
+    entry,
+    over_data_sets,
+    quantities,
+    shared_quantities,
+)
+from fplbench.report.significance import LEVEL, Behind, Floats, against_best
+
+RESAMPLES = 2000
+HEADS = {
+    "mean": "Mean",
+    "over_seeds": "95 % over seeds",
+    "over_clients": "95 % over clients",
+    "to_best": "To the best (95 %)",
+    "p": "p",
+}
+OVER_HEADS = {
+    "mean": "Mean",
+    "iqm": "IQM (95 %)",
+    "best_improves": "P(best better) (95 %)",
+    "to_best": "To the best (95 %)",
+    "p": "p",
+}
+NOTES = [
+    "Over seeds: bootstrap of the seeds' numbers; of few seeds it is too narrow. Over clients: "
+    "bootstrap of the clients of each seed; n/a where a number is not made of single clients'.",
+    "To the best: the difference by the t-test's variance, by itself; p is corrected for the "
+    "choice of the best.",
+]
+OVER_NOTES = [
+    "IQM: mean of the middle half of all seeds' numbers on all data sets. P(best better): that a "
+    "seed of the best lies above one of this method, averaged over data sets. Both with a "
+    "bootstrap of seeds, each with all its data sets (Agarwal et al., NeurIPS 2021).",
+    NOTES[1],
+]
+
+
+def intervals(group: Group, clients: pd.DataFrame) -> list[Layout]:
+    """A table a data set, and one over all of them. clients: of load_clients, all cells'."""
+    mine = clients[clients["id"].isin(set(group.frame["id"]))]
+    columns = {data: quantities(group, data, "headline") for data in group.columns}
+    tables = [_of_data(group, data, names, mine) for data, names in columns.items()]
+    if len(columns) > 1 and shared_quantities(columns) and not group.doubled:
+        tables.append(_over(group, columns))
+    return [
+        table for table in tables if any(e.mean is not None for r in table.rows for e in r.entries)
+    ]
+
+
+def _of_data(group: Group, data: str, names: Sequence[str], clients: pd.DataFrame) -> Layout:
+    rows = []
+    for name in names:
+        entries = {row: entry(group, row, data, name) for row in group.rows}
+        behind = _behind(entries)
+        for row, one in entries.items():
+            cells = group.cells(row, data)
+            each = clients[clients["id"].isin(set(cells["id"])) & (clients["metric"] == name)]
+            parts = [one, _over_seeds(one), _over_clients(each), *_against(behind.get(row))]
+            rows.append(_row(name, row, parts))
+    return _layout(group, data, [data], HEADS, rows, NOTES)
+
+
+def _over(group: Group, columns: Mapping[str, Sequence[str]]) -> Layout:
+    seeds = group.common_seeds(columns)
+    rows = []
+    for name in shared_quantities(columns):
+        parts = over_data_sets(group, columns, name)
+        entries = {row: average(each, seeds) for row, each in parts.items()}
+        behind = _behind(entries)
+        best = next((row for row, one in behind.items() if one.difference == 0), None)
+        scores = {
+            row: np.array([[one.samples[seed] for one in parts[row].values()] for seed in seeds])
+            for row in behind
+        }
+        for row, one in entries.items():
+            iqm, improves = Entry(), Entry()
+            if row in scores and best is not None:
+                iqm = _of_seeds(_iqm, [scores[row]])
+                improves = Entry("best")
+                if row != best:
+                    improves = _of_seeds(_improvement, [scores[best], scores[row]], decimals=2)
+            rows.append(_row(name, row, [one, iqm, improves, *_against(behind.get(row))]))
+    return _layout(group, "all", list(columns), OVER_HEADS, rows, OVER_NOTES)
+
+
+def _behind(entries: Mapping[str, Entry]) -> dict[str, Behind]:
+    """Of those with all the seeds."""
+    ranked = {row: one for row, one in entries.items() if one.mean is not None and not one.fewer}
+    found = against_best(
+        [one.samples for one in ranked.values()], [one.trained for one in ranked.values()]
+    )
+    return {row: one for row, one in zip(ranked, found, strict=True) if one is not None}
+
+
+def _over_seeds(one: Entry) -> Entry:
+    values = np.array(list(one.samples.values()))
+    return Entry() if len(values) < 2 else _interval(*_bootstrap([values], _mean_of_means))
+
+
+def _over_clients(each: pd.DataFrame) -> Entry:
+    """Clients are drawn within their seed."""
+    samples = [part["value"].to_numpy(dtype=float) for _, part in each.groupby("seed")]
+    if not samples or min(map(len, samples)) < 2:
+        return Entry("n/a")
+    return _interval(*_bootstrap(samples, _mean_of_means))
+
+
+def _mean_of_means(*samples: Floats, axis: int = -1) -> Floats:
+    return np.asarray(np.mean([sample.mean(axis) for sample in samples], axis=0))
+
+
+def _iqm(scores: Floats) -> Floats:
+    """Of [..., seeds, data sets]."""
+    from scipy.stats import trim_mean
+
+    return np.asarray(trim_mean(scores.reshape(*scores.shape[:-2], -1), 0.25, axis=-1))
+
+
+def _improvement(top: Floats, other: Floats) -> Floats:
+    """The share of pairs of seeds in which the first lies higher, a tie counting half; the mean
+    over data sets. Both [..., seeds, data sets]."""
+    apart = top[..., :, None, :] - other[..., None, :, :]
+    return np.asarray(((apart > 0) + 0.5 * (apart == 0)).mean((-3, -2, -1)))
+
+
+def _of_seeds(
+    statistic: Callable[..., Floats], scores: Sequence[Floats], decimals: int = 1
+) -> Entry:
+    """A statistic of scores, each [seeds, data sets], with its interval; the scores' seeds are
+    drawn together."""
+
+    def of(places: NDArray[np.generic], axis: int = -1) -> Floats:
+        return statistic(*(each[places.astype(int)] for each in scores))
+
+    seeds = np.arange(len(scores[0]))
+    value, (low, high) = float(of(seeds)), _bootstrap([seeds], of)
+    text = f"{value:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
+    return Entry(text, value, seeds=len(seeds), low=low, high=high)
+
+
+def _bootstrap(
+    samples: Sequence[NDArray[Any]], statistic: Callable[..., Floats]
+) -> tuple[float, float]:
+    from scipy.stats import bootstrap  # slow to import
+
+    found = bootstrap(
+        samples,
+        statistic,
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        confidence_level=1 - LEVEL,
+        method="percentile",
+        random_state=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def _interval(low: float, high: float) -> Entry:
+    return Entry(f"{low:.1f} to {high:.1f}", (low + high) / 2, low=low, high=high)
+
+
+def _against(behind: Behind | None) -> list[Entry]:
+    """The difference to the best, and its p."""
+    if behind is None:
+        return [Entry(), Entry()]
+    if behind.difference == 0:
+        return [Entry("best"), Entry("")]
+    low, high = behind.low, behind.high
+    text = f"{behind.difference:.1f} ({low:.1f} to {high:.1f})"
+    p = "0" if behind.p == 0 else "< 0.001" if behind.p < 0.001 else f"{behind.p:.3f}"
+    return [Entry(text, behind.difference, low=low, high=high), Entry(p, behind.p)]
+
+
+def _row(metric: str, row: str, entries: list[Entry]) -> Row:
+    first = entries[0]
+    mean = Entry(first.text, first.mean, seeds=first.seeds, fewer=first.fewer)
+    return Row(f"{title(metric)}, {row}", [mean, *entries[1:]])
+
+
+def _layout(
+    group: Group,
+    name: str,
+    data: Sequence[str],
+    heads: Mapping[str, str],
+    rows: list[Row],
+    notes: Sequence[str],
+) -> Layout:
+    labelled = [(row.label, row.entries) for row in rows]
+    where = name if len(data) == 1 else f"{len(data)} data sets"
+    return Layout(
+        name="-".join(map(file_name, [group.name, name, "intervals"])),
+        kind="intervals",
+        heads=[(where, list(heads.values()))],
+        quantities=list(heads),
+        rows=rows,
+        caption=captions.caption(group, "intervals", data, []),
+        notes=[*notes, *captions.entry_notes(labelled)],
+        corner="Metric, method",
+    )
