@@ -80,7 +80,7 @@ class Record(_Model):
     training: rounds, local_epochs, batch_size, lr, ... of the engine; settings: the method's own
     hyper-parameters; scenario_settings: the scenario's (clients, shots, alpha, ...).
     title: what the method is called in a paper, so that reports need no plug-in.
-    identity: fingerprints that the id hashes beside these (data, weights, split source, ...).
+    identity: fingerprints that the id hashes beside these (code, data, weights, split source).
     not_applicable: metric -> why it means nothing for this method.
     label_counts: of each client, how many training images of each class it has; a class it has
     none of is left out. trainable_parameters: of one client. times: seconds.
