@@ -32,6 +32,7 @@ from typing import Generic, TypeVar
 from fplbench.dataset import Dataset, chosen
 from fplbench.errors import UserError
 from fplbench.method import Method, Settings
+from fplbench.provenance import FOLDER
 
 T = TypeVar("T", Method, Dataset)
 
@@ -234,7 +235,7 @@ def _of_folder(folder: Path) -> Iterator[_Source]:
     So two folders may hold files of one name, a file may import a helper beside it
     (`from ._helper import x`), and nothing is put on sys.path.
     """
-    package = "fplbench_plugins_" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    package = FOLDER + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
     if package not in sys.modules:
         module = ModuleType(package, f"Plug-ins of {folder}.")
         module.__path__ = [str(folder)]

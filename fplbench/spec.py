@@ -83,8 +83,8 @@ class Cell(BaseModel):
     def id(self, identity: dict[str, str]) -> str:
         """A readable name and a hash of all that decides the numbers.
 
-        identity: fingerprints from outside the settings: method's version, split source, data,
-        content of the weights.
+        identity: fingerprints from outside the settings: code of the method and of the data
+        set, data, split source, content of the weights.
         """
         whole = {"protocol": PROTOCOL, "cell": self.model_dump(mode="json"), "identity": identity}
         canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"))

@@ -82,7 +82,7 @@ class Record(_Model):
     changed: the names of settings that were not the defaults when the cell was run, each with its
     group ("set.mu", "scen.alpha", "train.lr"); None in records from before this was kept.
     title: what the method is called in a paper, so that reports need no plug-in.
-    identity: fingerprints that the id hashes beside these (data, weights, split source, ...).
+    identity: fingerprints that the id hashes beside these (code, data, weights, split source).
     not_applicable: metric -> why it means nothing for this method.
     label_counts: of each client, how many training images of each class it has; a class it has
     none of is left out. trainable_parameters: of one client. times: seconds.

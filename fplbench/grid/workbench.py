@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from fplbench import clip
+from fplbench import clip, provenance
 from fplbench.clip import Backbone, TextTower
 from fplbench.data.prepare import prepared
 from fplbench.data.progress import Progress, Watch, unwatched
@@ -66,12 +62,17 @@ class Workbench:
             self._backbones[name] = clip.load(name, self.device)
         return self._backbones[name]
 
+    def dataset(self, name: str) -> type[Dataset]:
+        """The data set's class."""
+        cls = chosen(self._datasets, name)
+        if cls is None:
+            raise KeyError(name)
+        return cls
+
     def data(self, name: str) -> Data:
         """The data set of this name, every file of it known to be readable."""
         if name not in self._data:
-            cls = chosen(self._datasets, name)
-            if cls is None:
-                raise KeyError(name)
+            cls = self.dataset(name)
             with self._watch(f"examining {name}") as progress:
                 self._data[name] = prepared(
                     cls, self._root, self._store, self._skip_broken, progress
@@ -148,31 +149,12 @@ class Workbench:
         return self._towers[backbone, precision]
 
     def identity(self, cell: Cell, method: type[Method]) -> dict[str, str]:
-        """What decides a cell's numbers beside its settings (amendment 6)."""
+        """What decides a cell's numbers beside its settings."""
         data = self.data(cell.dataset)
         return {
-            "method": version_of(method),
+            "method": provenance.version(method),
+            "dataset": provenance.version(self.dataset(cell.dataset)),
             "data": data.fingerprint,
             "split": data.split_source,
             "weights": self.backbone(cell.backbone).fingerprint,
         }
-
-
-@cache
-def version_of(method: type[Method]) -> str:
-    """A hash of the method's file as Python reads it: comments and docstrings do not count."""
-    module = inspect.getmodule(method)
-    tree = ast.parse(inspect.getsource(method if module is None else module))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:12]
-
-
-def _is_text(line: ast.stmt) -> bool:
-    return (
-        isinstance(line, ast.Expr)
-        and isinstance(line.value, ast.Constant)
-        and isinstance(line.value.value, str)
-    )
