@@ -119,11 +119,13 @@ def _record(record: Record) -> Iterator[RenderableType]:
     yield Text(record.id, style="bold")
     facts = _table("", "")
     facts.show_header = False
-    for name in ("status", "method", "dataset", "scenario", "backbone", "seed"):
+    for name in ("status", "method", "dataset", "scenario", "backbone", "seed", "protocol"):
         _row(facts, name, str(getattr(record, name)))
     for name in ("settings", "scenario_settings", "training", "identity", "versions", "hardware"):
         values = getattr(record, name)
         _row(facts, name.replace("_", " "), ", ".join(f"{k} {v}" for k, v in values.items()))
+    for name, files in record.code.items():
+        _row(facts, f"code of the {name}", ", ".join(f"{k} {v}" for k, v in files.items()))
     _row(facts, "trained", f"{record.trainable_parameters} numbers a client")
     up, down = record.traffic.up_bytes, record.traffic.down_bytes
     _row(facts, "traffic", f"{up:,} bytes up, {down:,} down, all clients and rounds")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -227,11 +227,11 @@ def _table(
 
 
 def _settings(record: Record) -> Row:
-    groups = {
+    groups: dict[str, Mapping[str, JsonValue]] = {
         "set": record.settings,
         "scen": record.scenario_settings,
         "train": record.training,
-        "ident": dict[str, JsonValue](record.identity),
+        "ident": {"protocol": record.protocol, **record.identity},
     }
     return {
         f"{prefix}.{name}": json.dumps(value) if isinstance(value, list | dict) else value

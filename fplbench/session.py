@@ -11,7 +11,7 @@ from typing import Literal
 import platformdirs
 from rich.console import Console
 
-from fplbench import environment, registry, reporting
+from fplbench import environment, provenance, registry, reporting
 from fplbench.data.progress import on_console
 from fplbench.dataset import Dataset, chosen
 from fplbench.environment import choose_device, choose_devices
@@ -20,14 +20,15 @@ from fplbench.grid import report as grid_report
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import require_tensorboard
 from fplbench.grid.on_ray import on_ray, require_ray
-from fplbench.grid.plan import remember
+from fplbench.grid.plan import Files, remember
 from fplbench.grid.processes import in_process, in_processes, shared_out
+from fplbench.grid.stale import Made, earlier, told
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.grid.work import Job, Setup, Tools, settled
 from fplbench.grid.workbench import Workbench
 from fplbench.registry import Broken, Found
 from fplbench.screen import Screen
-from fplbench.spec import Request
+from fplbench.spec import Cell, Request
 from fplbench.store import Store
 
 ALL = ("all",)
@@ -107,6 +108,8 @@ def run(
     work = [Job(cell, cell.id(bench.identity(cell, methods.get(cell.method)))) for cell in cells]
     store = Store(output)
     before = {job.id: store.status(job.id) for job in work}
+    tools = Tools(methods, bench)
+    _tell_what_changed([job.cell for job in work if before[job.id] == "absent"], tools, store, err)
     if how.dry_run:
         grid_report.dry_run(work, before, store, 1 if alone else jobs, how.retry_failed, out)
         return 0
@@ -160,7 +163,7 @@ def _compute(
     err: Console,
 ) -> int:
     """Run the cells; 0, or the exit code of who stopped it."""
-    remember(setup.store, grid_report.planned(work))
+    remember(setup.store, grid_report.planned(work), _files(work, tools))
     with Screen(len(work), err) as screen:
         try:
             if how.executor == "ray":
@@ -189,6 +192,29 @@ def _compute(
             )
             return EXIT
     return 0
+
+
+def _tell_what_changed(cells: Sequence[Cell], tools: Tools, store: Store, err: Console) -> None:
+    """Why cells are computed of which a record seems to be there."""
+    if not cells:
+        return
+    kinds = [tools.methods.get(cell.method) for cell in cells]
+    made = [
+        Made(cell, tools.bench.identity(cell, kind), tools.bench.code(cell, kind))
+        for cell, kind in zip(cells, kinds, strict=True)
+    ]
+    for line in told(earlier(made, store.records())):
+        err.print(line, style="yellow", markup=False, soft_wrap=True)
+
+
+def _files(work: Sequence[Job], tools: Tools) -> Files:
+    """The files of the plug-ins that a run uses."""
+    methods = {job.cell.method: tools.methods.get(job.cell.method) for job in work}
+    datasets = {job.cell.dataset: tools.bench.dataset(job.cell.dataset) for job in work}
+    return {
+        **{("method", name): provenance.files(cls) for name, cls in methods.items()},
+        **{("dataset", name): provenance.files(cls) for name, cls in datasets.items()},
+    }
 
 
 def present(

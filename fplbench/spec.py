@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # Rises whenever the engine or the protocol changes what a cell's numbers are.
-PROTOCOL = 1
+PROTOCOL = 2
 
 Json = dict[str, Any]
 Precision = Literal["fp32", "tf32", "bf16"]

@@ -29,7 +29,9 @@ from fplbench.errors import UserError
 if TYPE_CHECKING:  # reading records and making tables needs no torch
     from torch import Tensor
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+"""Schemas of records: 1 knew neither the protocol's version nor the files of the code."""
 RECORD, HISTORY, PROMPTS, SUMS = "record.json", "history.csv", "prompts.safetensors", "SHA256SUMS"
 LOG = "log.txt"
 WORK = ".work"
@@ -83,6 +85,8 @@ class Record(_Model):
     group ("set.mu", "scen.alpha", "train.lr"); None in records from before this was kept.
     title: what the method is called in a paper, so that reports need no plug-in.
     identity: fingerprints that the id hashes beside these (code, data, weights, split source).
+    code: for each part of the identity that is code, its files with their hashes, named within
+    the plug-in's folder. protocol: spec.PROTOCOL of then.
     not_applicable: metric -> why it means nothing for this method.
     label_counts: of each client, how many training images of each class it has; a class it has
     none of is left out. trainable_parameters: of one client. times: seconds.
@@ -107,6 +111,8 @@ class Record(_Model):
     training: dict[str, JsonValue] = {}
     changed: list[str] | None = None
     identity: dict[str, str] = {}
+    code: dict[str, dict[str, str]] = {}
+    protocol: int = 1
     versions: dict[str, str] = {}
     hardware: dict[str, JsonValue] = {}
     metrics: dict[str, Metric] = {}
@@ -288,8 +294,9 @@ def read_record(folder: Path) -> Record:
     try:
         fields = json.loads(data)
         schema = fields.get("schema") if isinstance(fields, dict) else None
-        if schema != SCHEMA:
-            raise _damaged(folder, RECORD, f"its schema is {schema}, this fplbench reads {SCHEMA}")
+        if schema not in READABLE:
+            known = " and ".join(map(str, READABLE))
+            raise _damaged(folder, RECORD, f"its schema is {schema}, this fplbench reads {known}")
         return Record.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]

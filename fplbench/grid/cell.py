@@ -28,7 +28,7 @@ from fplbench.grid.validation import on_validation
 from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
 from fplbench.scenarios import SCENARIOS
-from fplbench.spec import Cell
+from fplbench.spec import PROTOCOL, Cell
 from fplbench.store import Failure, Metric, Record, Status, Traffic
 
 # Called with the rounds done, their number, and the last one's row of the history.
@@ -279,6 +279,8 @@ def _outcome(
         training=cell.training.model_dump(mode="json"),
         changed=changed(cell, type(method)),
         identity=identity,
+        code=bench.code(cell, type(method)),
+        protocol=PROTOCOL,
         versions=environment.versions(),
         hardware=environment.hardware(bench.device) | _about_chunk(run.chunk) | _about_places(run),
         traffic=run.traffic,

@@ -1,6 +1,7 @@
 """What a run will do: its cells, those done, and what the rest will take, by cells already run.
 
-ROOT/.plans/HASH.json keeps the cells of a run, so that `fplbench status` knows what is left.
+ROOT/.plans/HASH.json keeps the cells of a run and the files of its plug-ins, so that `fplbench
+status` knows what is left, and what has been made by code that is no more.
 """
 
 from __future__ import annotations
@@ -8,15 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from fplbench.errors import UserError
 from fplbench.store import Record, Store
 
 FOLDER = ".plans"
+
+Files = Mapping[tuple[str, str], Mapping[str, Path]]
+"""Files of plug-ins by name: of ("method", its name), of ("dataset", its name)."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,13 @@ def _past(store: Store) -> dict[tuple[str, ...], list[tuple[float, int]]]:
     return found
 
 
-def remember(root: Path, cells: Sequence[Planned]) -> None:
-    """Keep the cells of a run for `fplbench status`; UserError if the folder takes no files."""
-    text = json.dumps([vars(cell) for cell in cells], indent=0)
+def remember(root: Path, cells: Sequence[Planned], files: Files) -> None:
+    """Keep a run's cells and code for `fplbench status`; UserError if the folder takes no files."""
+    code = [
+        {"kind": kind, "name": name, "files": {inner: str(path) for inner, path in each.items()}}
+        for (kind, name), each in files.items()
+    ]
+    text = json.dumps({"cells": [vars(cell) for cell in cells], "code": code}, indent=0)
     name = hashlib.sha256(text.encode()).hexdigest()[:12]
     path = root / FOLDER / f"{name}.json"
     aside = path.with_name(f".{name}.{os.getpid()}")
@@ -94,14 +103,34 @@ def remember(root: Path, cells: Sequence[Planned]) -> None:
 
 def latest(root: Path) -> list[Planned]:
     """The cells of the run that was started last in this store; none if there was none."""
-    folder = root / FOLDER
-    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in files:
+    for plan in _plans(root):
         try:
-            return [Planned(**cell) for cell in json.loads(path.read_text(encoding="utf-8"))]
-        except (ValueError, TypeError):  # torn; an older one is better than none
+            return [Planned(**cell) for cell in plan["cells"]]
+        except (KeyError, TypeError):  # another version's; an older one is better than none
             continue
     return []
+
+
+def known_files(root: Path) -> Files:
+    """The files of all plug-ins that a run of this store has used, as the latest one names them."""
+    found: dict[tuple[str, str], dict[str, Path]] = {}
+    for plan in reversed(list(_plans(root))):
+        for each in plan.get("code", []):
+            paths = {name: Path(path) for name, path in each["files"].items()}
+            found[each["kind"], each["name"]] = paths
+    return found
+
+
+def _plans(root: Path) -> Iterator[dict[str, Any]]:
+    """The plans of a store, the latest first."""
+    files = (root / FOLDER).glob("*.json")
+    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            plan = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:  # torn
+            continue
+        # Before the code was kept, a plan was the list of its cells.
+        yield {"cells": plan} if isinstance(plan, list) else plan
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from fplbench.errors import UserError
 from fplbench.grid.claims import Claim, Claims
-from fplbench.grid.plan import Planned, duration, estimate, latest
+from fplbench.grid.plan import Planned, duration, estimate, known_files, latest
+from fplbench.grid.stale import outdated, together
 from fplbench.store import LOG, WORK, Record, Store
 
 SHOWN = 12
@@ -22,7 +23,10 @@ SHOWN = 12
 
 @dataclass
 class Progress:
-    """The cells of the last run by their state. running, left_behind: with their claims."""
+    """The cells of the last run by their state. running, left_behind: with their claims.
+
+    stale: of all records, those that would not be made again, each with what has changed.
+    """
 
     done: list[Record] = field(default_factory=list)
     stopped: list[Record] = field(default_factory=list)
@@ -30,6 +34,7 @@ class Progress:
     running: list[tuple[Planned, Claim]] = field(default_factory=list)
     left_behind: list[tuple[Planned, Claim]] = field(default_factory=list)
     left: list[Planned] = field(default_factory=list)
+    stale: list[tuple[str, str]] = field(default_factory=list)
 
 
 def show(root: Path, every: float | None, out: Console) -> int:
@@ -58,6 +63,7 @@ def progress(root: Path, claims: Claims) -> Progress:
     """Where the cells of the last run are; of all records, where no run left its plan."""
     store, found = Store(root), Progress()
     records, _ = store.scan()
+    found.stale = list(outdated(records, known_files(root)))
     cells = latest(root) or [Planned(record.id, record.id) for record in records]
     known = {record.id: record for record in records}
     for cell in cells:
@@ -110,7 +116,17 @@ def _lines(found: Progress, root: Path) -> Iterator[str]:
     if found.stopped:
         yield "fplbench run ... --retry-failed tries these again; fplbench show FOLDER has more."
     yield from _some(f"damaged: {cell.id} (fplbench check {root})" for cell in found.damaged)
+    yield from _stale(found.stale)
     yield from _time_left(found, Store(root))
+
+
+def _stale(records: list[tuple[str, str]]) -> Iterator[str]:
+    yield from _some(
+        f"stale: {label}{f' and {more} more' if more else ''}, made before {why}"
+        for label, more, why in together(records)
+    )
+    if records:
+        yield "Stale records are kept; the same fplbench run computes their cells anew, once."
 
 
 def _some(lines: Iterator[str]) -> Iterator[str]:

@@ -148,6 +148,13 @@ class Workbench:
             )
         return self._towers[backbone, precision]
 
+    def code(self, cell: Cell, method: type[Method]) -> dict[str, dict[str, str]]:
+        """The files behind those parts of the identity that are code, each with its hash."""
+        return {
+            "method": provenance.hashes(method),
+            "dataset": provenance.hashes(self.dataset(cell.dataset)),
+        }
+
     def identity(self, cell: Cell, method: type[Method]) -> dict[str, str]:
         """What decides a cell's numbers beside its settings."""
         data = self.data(cell.dataset)

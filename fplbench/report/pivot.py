@@ -256,9 +256,10 @@ def _caption(
         over += ", each counting once"
     seeds = sorted({entry.seeds for row in rows for entry in row.entries if entry.mean is not None})
     count = "no seed" if not seeds else f"{seeds[-1]} seed{'s' if seeds[-1] != 1 else ''}"
+    named_alike = ["scenario", "backbone", "ident.protocol"]
     constant = [
         f"{_bare(name)} {_shown(cells[name].iloc[0])}"
-        for name in ["scenario", "backbone", *_with(cells, "scen."), *_with(cells, "train.")]
+        for name in [*named_alike, *_with(cells, "scen."), *_with(cells, "train.")]
         if name not in (*named, *WITHOUT_EFFECT)
         and _values(cells, name) == 1
         and not absent(cells[name].iloc[0])

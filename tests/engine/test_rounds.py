@@ -126,6 +126,16 @@ def test_sampling_is_the_same_for_all_methods_and_differs_by_round() -> None:
     assert len(sample_clients(100, 0.001, 0, 1)) == 1
 
 
+@pytest.mark.parametrize(
+    ("clients", "participation", "taking_part"),
+    [(30, 0.25, 7), (10, 0.25, 2), (10, 0.35, 3), (100, 0.29, 29), (10, 0.1, 1), (7, 1.0, 7)],
+)
+def test_a_share_of_the_clients_is_rounded_down(
+    clients: int, participation: float, taking_part: int
+) -> None:
+    assert len(sample_clients(clients, participation, 0, 1)) == taking_part
+
+
 def test_traffic_is_the_bytes_of_the_shared_tensors(federation: Make) -> None:
     fed = federation(method("fedpgp"))
     log = run_round(fed, TRAINING, 1, chunk=Chunk(2))

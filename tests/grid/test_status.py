@@ -52,7 +52,7 @@ def said(shown: object, *arguments: object) -> tuple[str, int]:
 
 def test_status_tells_every_state(store: Store) -> None:
     cells = [make_record(seed=seed) for seed in range(6)]
-    plan.remember(store.root, [planned(cell) for cell in cells])
+    plan.remember(store.root, [planned(cell) for cell in cells], {})
     write_done(store, cells[0])
     write_stopped(store, cells[1], "failed")
     (write_done(store, cells[2]) / "record.json").write_text("{")

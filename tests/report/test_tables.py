@@ -365,15 +365,15 @@ def test_two_versions_of_a_method_are_not_seeds_of_one(tmp_path: Path) -> None:
 
 
 def test_other_weights_and_protocols_are_tables_of_their_own(tmp_path: Path) -> None:
-    """With the reason; records of before know no protocol."""
-    store_values(tmp_path, {"promptfl": [70.0]}, identity={"weights": "w1"})
-    store_values(tmp_path, {"promptfl": [80.0]}, identity={"weights": "w1", "protocol": "2"})
-    store_values(tmp_path, {"promptfl": [90.0]}, identity={"weights": "w2", "protocol": "2"})
+    """With the reason."""
+    for value, weights, protocol in ((70.0, "w1", 1), (80.0, "w1", 2), (90.0, "w2", 2)):
+        identity = {"weights": weights}
+        store_values(tmp_path, {"promptfl": [value]}, identity=identity, protocol=protocol)
     tables = [x for x in layouts(load_results(tmp_path), TITLES) if x.kind == "headline"]
     said = {x.rows[0].entries[0].text: x.caption for x in tables}
-    assert "weights=w1, protocol not recorded" in said["70.0"]
-    assert "weights=w1, protocol=2" in said["80.0"]
-    assert "weights=w2, protocol=2" in said["90.0"]
+    assert "protocol=1, weights=w1" in said["70.0"]
+    assert "protocol=2, weights=w1" in said["80.0"]
+    assert "protocol=2, weights=w2" in said["90.0"]
 
 
 def test_two_versions_of_data_are_two_columns_and_no_average(tmp_path: Path) -> None:

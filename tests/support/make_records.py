@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fplbench.spec import PROTOCOL
 from fplbench.store import Failure, Metric, Record, Store, Traffic
 
 TITLES = {
@@ -59,6 +60,7 @@ def make_record(
         "scenario": scenario,
         "backbone": "tiny",
         "seed": seed,
+        "protocol": PROTOCOL,
         "settings": {"n_ctx": 16} if trained else {},
         "scenario_settings": scenario_settings(scenario, clients),
         "training": {
