@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,13 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 Results = Annotated[Path, typer.Argument(help="A folder with records, at any depth.")]
+
+
+class Headline(StrEnum):
+    """Which rounds a table's numbers are of."""
+
+    last = "last"
+    last5 = "last5"
 
 
 def tables(
@@ -29,6 +37,13 @@ def tables(
         list[str] | None,
         typer.Option(help="NAME=VALUE: only cells that have it; repeatable; needs --rows."),
     ] = None,
+    headline: Annotated[
+        Headline,
+        typer.Option(
+            help="Numbers of the last round, or the mean over the last five where each of them "
+            "was evaluated. Never the best round."
+        ),
+    ] = Headline.last,
     siunitx: Annotated[bool, typer.Option("--siunitx", help="LaTeX with siunitx's columns.")] = (
         False
     ),
@@ -42,18 +57,21 @@ def tables(
     from fplbench import reporting
 
     folder = output or results / "tables"
+    chosen = None if headline is Headline.last else headline.value
     if published:
-        if rows is not None or where or siunitx:
-            raise UserError("--published is a table of its own: leave --rows, --where, --siunitx.")
+        if rows is not None or where or siunitx or chosen:
+            raise UserError(
+                "--published is a table of its own: leave --rows, --where, --headline, --siunitx."
+            )
         reporting.write_published(results, folder, out, err)
         return
     if rows is None:
         if where:
             raise UserError("--where narrows down a table of your own: name its --rows too.")
-        reporting.write_tables(results, folder, siunitx, out, err)
+        reporting.write_tables(results, folder, chosen, siunitx, out, err)
         return
     asked = [_names(rows), _names(columns), _names(metric)]
-    reporting.write_pivot(results, folder, asked, where or [], siunitx, out, err)
+    reporting.write_pivot(results, folder, asked, where or [], chosen, siunitx, out, err)
 
 
 def plots(

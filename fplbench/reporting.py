@@ -18,7 +18,15 @@ from fplbench.report.pivot import Pivot, parse_where
 from fplbench.report.tables import screen_pivot, screen_tables
 from fplbench.report.tables import write_pivot as pivot
 from fplbench.report.tables import write_tables as write
-from fplbench.results import DamagedRecordWarning, Found, clients_of, read_cells, results_of
+from fplbench.results import (
+    HEADLINES,
+    DamagedRecordWarning,
+    Found,
+    clients_of,
+    read_cells,
+    results_of,
+    with_headline,
+)
 from fplbench.store import Problem
 
 
@@ -29,10 +37,17 @@ def show(results: Path, ids: Collection[str], out: Console, err: Console) -> Non
         out.print(part)
 
 
-def write_tables(results: Path, output: Path, siunitx: bool, out: Console, err: Console) -> None:
-    """Write all tables and name the files."""
+def write_tables(
+    results: Path, output: Path, headline: str | None, siunitx: bool, out: Console, err: Console
+) -> None:
+    """Write all tables and name the files. headline: see results.HEADLINES; None, the last round.
+
+    Clients' own numbers are of the last round alone, so another headline has no intervals of them.
+    """
     found, problems = _read(results, err)
-    table, clients = _tidy(found, problems), clients_of(found, [])
+    table, clients = _tidy(found, problems), clients_of([] if headline else found, [])
+    if headline:
+        table = with_headline(table, headline, *HEADLINES[headline])
     _name(write(table, output, titles(table), siunitx, clients), out)
 
 
@@ -41,18 +56,21 @@ def write_pivot(
     output: Path,
     asked: Sequence[tuple[str, ...]],
     where: Sequence[str],
+    headline: str | None,
     siunitx: bool,
     out: Console,
     err: Console,
 ) -> None:
     """Write one table of the user's choice, show it and name the files.
 
-    asked: names of its rows, columns and metrics.
+    asked: names of its rows, columns and metrics. headline: as in write_tables.
     """
     rows, columns, metrics = asked
     if not rows or not metrics:
         raise UserError("A table needs --rows and --metric: for example --rows method.")
     table = read(results, err)
+    if headline:
+        table = with_headline(table, headline, *HEADLINES[headline])
     wanted = Pivot(rows, columns, metrics, parse_where(where))
     layout, files = pivot(table, output, titles(table), wanted, siunitx)
     out.print(screen_pivot(layout))

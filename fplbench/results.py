@@ -29,7 +29,7 @@ from fplbench.store import (
 CELL = ["id", "status", "method", "title", "dataset", "scenario", "backbone", "seed", "finished"]
 RESULTS = [
     *CELL,
-    *["metric", "value", "std_clients", "worst_client", "counted", "reason", "clients"],
+    *["metric", "value", "last5", "std_clients", "worst_client", "counted", "reason", "clients"],
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
     *["seconds_round", "seconds_round_least", "seconds_round_most", "step_bytes"],
     *["clients_at_once", "peak_bytes", "hardware", "on_gpu", "notes", "changed"],
@@ -40,6 +40,13 @@ HISTORY = [*CELL, "round"]
 
 # Which evaluation the column "value" is of, in the words of a caption.
 LAST = "after the last round"
+# Columns that tables can show in place of "value", each with its words and why it may be missing.
+HEADLINES = {
+    "last5": (
+        "as the mean over the last five rounds",
+        "not every one of the last five rounds was evaluated (--set evaluations=ROUNDS)",
+    )
+}
 
 Row = dict[str, JsonValue]
 Found = list[tuple[Path, Record]]
@@ -59,10 +66,11 @@ def load_results(path: Path | str = "results") -> pd.DataFrame:
     return results_of(*read_cells(path))
 
 
-def with_headline(results: pd.DataFrame, column: str, when: str) -> pd.DataFrame:
+def with_headline(results: pd.DataFrame, column: str, when: str, without: str) -> pd.DataFrame:
     """The table with another of its columns in place of "value", for reports, which read nothing
-    else. when: what captions say in place of LAST."""
-    chosen = results.assign(value=results[column])
+    else. when: what captions say in place of LAST; without: why a cell may lack the number."""
+    lost = results["value"].notna() & results[column].isna()
+    chosen = results.assign(value=results[column], reason=results["reason"].mask(lost, without))
     chosen.attrs = {**results.attrs, "when": when}
     return chosen
 
@@ -147,6 +155,7 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         yield of_cell | {
             "metric": name,
             "value": metric.mean,
+            "last5": metric.last5,
             "std_clients": metric.std,
             "worst_client": metric.worst,
             "counted": metric.count,

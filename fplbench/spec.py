@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from typing import Any, Literal
 
@@ -33,7 +34,13 @@ class Training(BaseModel):
         1.0, gt=0, le=1, description="Share of the clients sampled each round."
     )
     batch_size: int = Field(32, ge=1, description="Images of a local step; FedPGP's code.")
-    lr: float = Field(0.001, gt=0, description="Learning rate, constant; FedPGP's code.")
+    lr: float = Field(0.001, gt=0, description="Learning rate of the first round; FedPGP's code.")
+    lr_schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant",
+        description="The learning rate over the rounds, the same for every client. constant: "
+        "FedPGP's and FedOTP's code. cosine, linear: falls so, and would be 0 in the round after "
+        "the last.",
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD; Dassl's default.")
     weight_decay: float = Field(5e-4, ge=0, description="Of SGD; Dassl's default.")
     views: int = Field(
@@ -59,6 +66,16 @@ class Training(BaseModel):
         description="Of matrix products: fp32 everywhere; tf32 (GPUs of NVIDIA alone), prompts and "
         "logits; bf16, the text transformer's layers alone. Image features are always fp32.",
     )
+
+    def lr_of(self, index: int) -> float:
+        """The learning rate of a round, counted from 1."""
+        past = (index - 1) / self.rounds
+        shares = {
+            "constant": 1.0,
+            "cosine": (1 + math.cos(math.pi * past)) / 2,
+            "linear": 1 - past,
+        }
+        return self.lr * shares[self.lr_schedule]
 
     def evaluated_rounds(self) -> frozenset[int]:
         """The rounds, counted from 1, after which every client is tested."""

@@ -48,12 +48,14 @@ class _Model(BaseModel):
 class Metric(_Model):
     """Accuracy in percent. mean, std (population) and worst are over the `count` clients that
     have a number; per_client follows Record.clients, None for a client without one, and is None
-    as a whole for a metric of the shared prompt alone."""
+    as a whole for a metric of the shared prompt alone. last5: of `mean`, the mean over the last
+    five rounds, where all five were evaluated."""
 
     mean: float
     std: float | None = None
     worst: float | None = None
     count: int = 1
+    last5: float | None = None
     per_client: list[float | None] | None = None
 
 

@@ -100,7 +100,7 @@ def _train_chunk(federation: Federation, training: Training, r: Round) -> _Train
         r.index,
     ).to(federation.device)
     optimizer = SGD(
-        training.lr,
+        training.lr_of(r.index),
         training.momentum,
         training.weight_decay,
         {name: spec.lr_scale for name, spec in federation.specs.items()},

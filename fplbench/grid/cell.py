@@ -34,6 +34,9 @@ from fplbench.store import Failure, Metric, Record, Status, Traffic
 # Called with the rounds done, their number, and the last one's row of the history.
 OnRound = Callable[[int, int, dict[str, float]], None]
 
+LATE = 5
+"""The rounds behind `last5`, which is less of a draw than the last round where rounds differ."""
+
 
 @dataclass
 class Outcome:
@@ -296,7 +299,7 @@ def _outcome(
         return Outcome(record, pd.DataFrame(run.rows), {})
     record = record.model_copy(update=_about(federation, bench.data(cell.dataset).classnames))
     if failure is None:
-        record.metrics = _metrics(run.accuracies, federation)
+        record.metrics = _metrics(run.accuracies, federation, run.rows)
     tensors = {f"server.{name}": t for name, t in federation.server.items()}
     tensors |= {f"private.{name}": t for name, t in federation.private.items()}
     return Outcome(record, pd.DataFrame(run.rows), tensors)
@@ -350,7 +353,9 @@ def _about(federation: Federation, classnames: Sequence[str]) -> dict[str, JsonV
     }
 
 
-def _metrics(accuracies: Accuracies, federation: Federation) -> dict[str, Metric]:
+def _metrics(
+    accuracies: Accuracies, federation: Federation, rows: Sequence[Mapping[str, float]]
+) -> dict[str, Metric]:
     """Summaries, with each client's own number but for metrics of the shared prompt alone."""
     alone = {name for exam in federation.scenario.shared_exams for name in exam.questions}
     found = {}
@@ -362,9 +367,16 @@ def _metrics(accuracies: Accuracies, federation: Federation) -> dict[str, Metric
             std=summary.std,
             worst=summary.worst,
             count=summary.count,
+            last5=_last5(name, rows),
             per_client=per_client,
         )
     return found
+
+
+def _last5(metric: str, rows: Sequence[Mapping[str, float]]) -> float | None:
+    """Its mean over the last five rounds, None where there are fewer or one was not evaluated."""
+    found = [row[metric] for row in rows[-LATE:] if metric in row]
+    return sum(found) / LATE if len(found) == LATE else None
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

@@ -18,7 +18,7 @@ import pandas as pd
 from fplbench.results import LAST
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
-OPTIMIZER = ("train.lr", "train.momentum", "train.weight_decay")
+OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")
 # How often a run was evaluated changes its curves, not what it ended with.
 WITHOUT_EFFECT = ("train.evaluations",)
 # An identity ("ident.NAME") is a method's, a data set's, or of the whole (weights, protocol):

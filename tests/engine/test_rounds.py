@@ -169,3 +169,26 @@ def test_every_metric_is_either_measured_or_explained(federation: Make, name: st
     explained = set(not_applicable(fed))
     assert measured | explained == {"local", "global"}
     assert not measured & explained
+
+
+def test_a_schedule_gives_each_round_its_rate() -> None:
+    falling = {"rounds": 4, "lr": 0.2}
+    rates = {
+        schedule: [Training(**falling, lr_schedule=schedule).lr_of(index) for index in range(1, 6)]
+        for schedule in ("constant", "linear", "cosine")
+    }
+    assert rates["constant"] == [0.2] * 5
+    assert rates["linear"] == pytest.approx([0.2, 0.15, 0.1, 0.05, 0])
+    half = 0.5**0.5  # cos(pi / 4)
+    assert rates["cosine"] == pytest.approx([0.2, 0.1 + 0.1 * half, 0.1, 0.1 - 0.1 * half, 0])
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_round_is_trained_at_its_rate(federation: Make, schedule: str) -> None:
+    falling, constant = federation(method("promptfl")), federation(method("promptfl"))
+    training = TRAINING.model_copy(update={"lr_schedule": schedule})
+    run_round(falling, training, 2, chunk=Chunk(3))
+    same = TRAINING.model_copy(update={"lr": training.lr_of(2)})
+    assert same.lr == TRAINING.lr / 2
+    run_round(constant, same, 2, chunk=Chunk(3))
+    assert all(torch.equal(state(constant)[key], t) for key, t in state(falling).items())

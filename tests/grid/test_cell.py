@@ -84,3 +84,13 @@ def test_a_memory_holds_images_as_they_are(bench: Workbench, tmp_path: Path) -> 
     two = outcome(bench, "pfedprompt", lr=1e-9, views=2)
     clients = [np.array(each.record.metrics["local"].per_client) for each in (one, two)]
     assert np.array_equal(*clients)
+
+
+def test_last5_is_the_mean_over_the_last_five_rounds_where_all_were_evaluated(
+    bench: Workbench,
+) -> None:
+    every, some = (outcome(bench, rounds=6, evaluations=count) for count in (6, 4))
+    history = every.history
+    for name, metric in every.record.metrics.items():
+        assert metric.last5 == pytest.approx(history[name].iloc[1:].mean())
+    assert {metric.last5 for metric in some.record.metrics.values()} == {None}

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from command_line import call
+from make_records import make_record, write_done
+
+from fplbench.store import Metric, Store
 
 
 def test_report_writes_one_file_and_names_it(
@@ -38,9 +41,34 @@ def test_a_table_of_ones_own_is_shown_and_written(
     assert ends == {".tex", ".md", ".csv"}
 
 
+@pytest.mark.parametrize("own", [[], ["--rows", "method"]])
+def test_tables_show_the_mean_over_the_last_five_rounds_when_asked(
+    own: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = Store(tmp_path)
+    for method, last5 in (("promptfl", 61.25), ("coop", None)):
+        record = make_record(method, "digits", "personal")
+        metrics = {"local": Metric(mean=70.5, last5=last5)}
+        write_done(store, record.model_copy(update={"metrics": metrics}))
+    out = tmp_path / "out"
+    arguments = ["tables", str(tmp_path), "--headline", "last5", "--out", str(out), *own]
+    assert call(arguments, monkeypatch, capsys)[0] == 0
+    (page,) = out.glob("*.md")
+    text = page.read_text()
+    assert "as the mean over the last five rounds" in text
+    assert "61.2" in text
+    assert "70.5" not in text
+    if not own:  # a table of one's own says n/a without a reason
+        assert "not every one of the last five rounds was evaluated" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--published", "--headline", "last5"], "leave --rows, --where, --headline"),
         (["--where", "scenario=domains"], "name its --rows too"),
         (["--rows", "method"], "scenario (base2novel, domains)"),
         (["--rows", ","], "needs --rows"),

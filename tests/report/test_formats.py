@@ -174,7 +174,7 @@ def test_heads_that_do_not_explain_themselves_are_explained(comparison: Path) ->
 
 
 def test_reports_show_the_column_that_is_chosen_and_say_which(comparison: Path) -> None:
-    table = with_headline(load_results(comparison), "worst_client", "of the worst client")
+    table = with_headline(load_results(comparison), "worst_client", "of the worst client", "")
     found = {one.name: one for one in layouts(table, TITLES)}["base2novel-shapes"]
     worst = table[(table["method"] == "fedpgp") & (table["metric"] == "local")]
     worst = worst[worst["dataset"] == "shapes"]["worst_client"]
