@@ -31,8 +31,8 @@ WHATS = {
     "more": "Further accuracies in percent {when}",
     "intervals": "Intervals and differences of accuracy in percent {when}",
     "cost": "Cost: numbers trained on a client, megabytes sent by all clients over the run, "
-    "seconds a round of training took (median and range over rounds), and megabytes that a local "
-    "step takes, counted from its tensors",
+    "seconds a round of training took (median and range over rounds), and megabytes of the "
+    "tensors of a local step,",
 }
 TEST = (
     f"t-tests over {{}}, with the variance pooled over the trained methods and corrected for the "
