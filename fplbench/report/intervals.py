@@ -59,15 +59,14 @@ OVER_NOTES = [
 
 
 def intervals(group: Group, clients: pd.DataFrame) -> list[Layout]:
-    """A table a data set, and one over all of them. clients: of load_clients, all cells'."""
+    """A table a data set, and one over all of them, of what has a number. clients: of
+    load_clients, all cells'."""
     mine = clients[clients["id"].isin(set(group.frame["id"]))]
     columns = {data: quantities(group, data, "headline") for data in group.columns}
     tables = [_of_data(group, data, names, mine) for data, names in columns.items()]
     if len(columns) > 1 and shared_quantities(columns) and not group.doubled:
         tables.append(_over(group, columns))
-    return [
-        table for table in tables if any(e.mean is not None for r in table.rows for e in r.entries)
-    ]
+    return [table for table in tables if table.rows]
 
 
 def _of_data(group: Group, data: str, names: Sequence[str], clients: pd.DataFrame) -> Layout:
@@ -79,7 +78,7 @@ def _of_data(group: Group, data: str, names: Sequence[str], clients: pd.DataFram
             cells = group.cells(row, data)
             each = clients[clients["id"].isin(set(cells["id"])) & (clients["metric"] == name)]
             parts = [one, _over_seeds(one), _over_clients(each), *_against(behind.get(row))]
-            rows.append(_row(name, row, parts))
+            rows += _row(name, row, parts)
     return _layout(group, data, [data], HEADS, rows, NOTES)
 
 
@@ -102,7 +101,7 @@ def _over(group: Group, columns: Mapping[str, Sequence[str]]) -> Layout:
                 improves = Entry("best")
                 if row != best:
                     improves = _of_seeds(_improvement, [scores[best], scores[row]], decimals=2)
-            rows.append(_row(name, row, [one, iqm, improves, *_against(behind.get(row))]))
+            rows += _row(name, row, [one, iqm, improves, *_against(behind.get(row))])
     return _layout(group, "all", list(columns), OVER_HEADS, rows, OVER_NOTES)
 
 
@@ -194,10 +193,11 @@ def _against(behind: Behind | None) -> list[Entry]:
     return [Entry(text, behind.difference, low=low, high=high), Entry(p, behind.p)]
 
 
-def _row(metric: str, row: str, entries: list[Entry]) -> Row:
+def _row(metric: str, row: str, entries: list[Entry]) -> list[Row]:
+    """None where there is no mean; the other tables say why."""
     first = entries[0]
     mean = Entry(first.text, first.mean, seeds=first.seeds, fewer=first.fewer)
-    return Row(f"{title(metric)}, {row}", [mean, *entries[1:]])
+    return [Row(f"{title(metric)}, {row}", [mean, *entries[1:]])] if mean.mean is not None else []
 
 
 def _layout(

@@ -85,6 +85,18 @@ def test_a_method_that_lost_a_seed_is_compared_with_none(tmp_path: Path) -> None
     assert (one["mean"].fewer, one["to_best"].text, one["p"].text) == (True, "--", "--")
 
 
+def test_one_seed_has_the_interval_over_its_clients_alone(tmp_path: Path) -> None:
+    """And a method without a number has no row."""
+    metrics = {"local": Metric(mean=70.0, per_client=[60.0, 80.0] * 5)}
+    store = Store(tmp_path)
+    write_done(store, make_record("coop", "digits", "personal", 0, metrics=metrics))
+    write_stopped(store, make_record("fedotp", "digits", "personal", 0))
+    (only,) = tables(tmp_path)["personal-digits-intervals"].rows
+    texts = [entry.text for entry in only.entries]
+    assert (texts[0], texts[1], texts[3:]) == ("70.0", "--", ["--", "--"])
+    assert only.entries[2].low == pytest.approx(64, abs=1)
+
+
 def test_they_come_out_again_and_are_written(comparison: Path, tmp_path: Path) -> None:
     texts = []
     for name in ("one", "two"):
