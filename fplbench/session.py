@@ -108,7 +108,6 @@ def run(
     work = [Job(cell, cell.id(bench.identity(cell, methods.get(cell.method)))) for cell in cells]
     store = Store(output)
     before = {job.id: store.status(job.id) for job in work}
-    tools = Tools(methods, bench)
     _tell_what_changed([job.cell for job in work if before[job.id] == "absent"], tools, store, err)
     if how.dry_run:
         grid_report.dry_run(work, before, store, 1 if alone else jobs, how.retry_failed, out)
