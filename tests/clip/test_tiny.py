@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from fplbench.clip import tiny
+from fplbench.clip.tiny import smooth
 from fplbench.clip.tiny.captions import MAX_FILLERS, PARTS, CaptionWriter, parts_table
 from fplbench.clip.tiny.pretrain import (
     Settings,
@@ -174,3 +176,25 @@ def test_pretraining_is_seeded_and_writes_weights_that_load(tmp_path: Path) -> N
         save(pretrain(brief), file)
     assert files[0].read_bytes() == files[1].read_bytes()
     tiny.load(files[0])
+
+
+def test_vectors_that_are_words_embeddings_give_the_features_of_the_words() -> None:
+    model, _, _ = tiny.load()
+    tokens = TOKENIZER(["a photo of a red striped star.", "the blue ring."], 14)
+    words = TOKENIZER(["X photo a photo of a red striped star.", "X photo the blue ring."], 16)
+    front = model.token_embedding(words[:, 1:3])
+    torch.testing.assert_close(
+        smooth.encode_behind(model, tokens, front), encode_text(model, words)
+    )
+
+
+def test_the_second_stage_is_seeded_and_leaves_pictures_where_they_are(tmp_path: Path) -> None:
+    brief = smooth.Settings(steps=3, batch=8, pictures=2, warmup=1)
+    files = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
+    for file in files:
+        save(smooth.smooth(tiny.load()[0], brief), file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    before, after = load_file(tiny.WEIGHTS), load_file(files[0])
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert not any(name.startswith("visual.") or name == "logit_scale" for name in moved)

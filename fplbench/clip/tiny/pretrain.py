@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,10 +158,13 @@ def learning_rate(step: int, settings: Settings) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def parameter_groups(model: CLIP, weight_decay: float) -> list[dict[str, object]]:
+def parameter_groups(
+    parameters: Iterable[nn.Parameter], weight_decay: float
+) -> list[dict[str, object]]:
     """Matrices decay; gains, biases and the logit scale do not."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
+    every = list(parameters)
+    matrices = [p for p in every if p.ndim >= 2]
+    others = [p for p in every if p.ndim < 2]
     return [
         {"params": matrices, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -253,7 +256,7 @@ def pretrain(settings: Settings) -> CLIP:
     # and image tower each wait for the other to tell shapes apart, and this breaks the tie.
     readout = nn.Linear(model.visual.output_dim, len(SHAPES) + len(COLOURS) + len(PATTERNS))
     readout = readout.to(settings.device)
-    groups = parameter_groups(model, settings.weight_decay)
+    groups = parameter_groups(model.parameters(), settings.weight_decay)
     optimizer = torch.optim.AdamW(
         [*groups, {"params": list(readout.parameters()), "weight_decay": 0.0}],
         betas=(0.9, 0.98),
