@@ -69,6 +69,12 @@ class FedPGP(Method):
             "set's hand-written ones, as the paper says. placeholder: the text 'X X ... X name.', "
             "as the published code does.",
         )
+        uv_lr: float = Field(
+            1.0,
+            gt=0,
+            description="Learning rate of U and V over that of sigma. 1: the published code has "
+            "one rate for all; docs/methods.md shows what others do.",
+        )
 
     config: Config
 
@@ -78,7 +84,9 @@ class FedPGP(Method):
         length, width = sigma.shape
         u = torch.empty(length, self.config.rank).normal_(0, INIT_STD, generator=generator)
         v = torch.empty(self.config.rank, width).normal_(0, INIT_STD, generator=generator)
-        return {"sigma": Param(sigma), "U": Param(u, shared=False), "V": Param(v, shared=False)}
+        own = {name: Param(x, shared=False, lr_scale=self.config.uv_lr) for name, x in
+               (("U", u), ("V", v))}  # fmt: skip
+        return {"sigma": Param(sigma), **own}
 
     def personal(self, params: Tensors) -> Tensor:
         """[C, n, d]: sigma + U V."""

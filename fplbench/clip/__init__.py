@@ -2,7 +2,7 @@
 
 from fplbench.clip.backbone import Backbone, freeze
 from fplbench.clip.image import ImageFeatures
-from fplbench.clip.load import load, training_defaults
+from fplbench.clip.load import load, method_defaults, training_defaults
 from fplbench.clip.prompts import PromptTokens
 from fplbench.clip.text import TextTower
 
@@ -13,5 +13,6 @@ __all__ = [
     "TextTower",
     "freeze",
     "load",
+    "method_defaults",
     "training_defaults",
 ]

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import open_clip
 import torch
@@ -78,12 +78,21 @@ def load(name: str, device: torch.device | str = "cpu") -> Backbone:
     return _finish(name, arch, loaded, tokenizer, device)
 
 
-def training_defaults(name: str) -> dict[str, float]:
+def training_defaults(name: str) -> dict[str, Any]:
     """Training settings that this backbone needs otherwise than OpenAI's CLIP, by their names."""
     if name == "tiny":
         from fplbench.clip import tiny
 
         return dict(tiny.TRAINING_DEFAULTS)
+    return {}
+
+
+def method_defaults(name: str) -> dict[str, Any]:
+    """The same of methods' settings: each method that has one of the name takes it."""
+    if name == "tiny":
+        from fplbench.clip import tiny
+
+        return dict(tiny.METHOD_DEFAULTS)
     return {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from fplbench.clip import training_defaults
+from fplbench.clip import method_defaults, training_defaults
 from fplbench.method import Method
 from fplbench.scenarios import SCENARIOS, ScenarioKind
 from fplbench.spec import Cell, Json, Training
@@ -15,13 +15,19 @@ def training(backbone: str, kind: ScenarioKind) -> Json:
     return {**training_defaults(backbone), **kind.training_defaults}
 
 
+def settings(backbone: str, method: type[Method]) -> Json:
+    """A method's settings on a backbone, where they are not its Config's."""
+    fields = method.Config.model_fields
+    return {name: value for name, value in method_defaults(backbone).items() if name in fields}
+
+
 def changed(cell: Cell, method: type[Method]) -> list[str]:
     """The settings that are not the defaults of today: "set.NAME" (the method's), "scen.NAME",
     "train.NAME". A setting without a default is one of them."""
     kind = SCENARIOS[cell.scenario]
     usual = Training(**training(cell.backbone, kind)).model_dump(mode="json")
     groups = {
-        "set": (cell.settings, _defaults(method.Config)),
+        "set": (cell.settings, _defaults(method.Config) | settings(cell.backbone, method)),
         "scen": (cell.scenario_settings, _defaults(kind.Settings)),
         "train": (cell.training.model_dump(mode="json"), usual),
     }

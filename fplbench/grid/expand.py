@@ -189,7 +189,8 @@ def _cell(
     wanted = common | own
     asked = {k: v for k, v in (request.options | wanted).items() if k in Training.model_fields}
     training = defaults.training(place.backbone, place.kind)
-    settings = {k: v for k, v in wanted.items() if k in method.Config.model_fields}
+    settings = defaults.settings(place.backbone, method)
+    settings |= {k: v for k, v in wanted.items() if k in method.Config.model_fields}
     try:
         return Cell(
             method=name,

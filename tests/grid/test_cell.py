@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fplbench import registry
+from fplbench.clip import method_defaults
 from fplbench.grid import defaults
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
@@ -17,7 +18,7 @@ from fplbench.scenarios import SCENARIOS
 from fplbench.spec import Request, Training
 
 METHODS, DATASETS = registry.methods(), registry.datasets()
-SMALL = {"clients": 3, "shots": 4, "rounds": 2, "lr": 0.01}
+SMALL = {"clients": 3, "shots": 4, "rounds": 2, "lr": 0.02}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,13 @@ def test_a_record_names_what_is_not_the_default(bench: Workbench) -> None:
     usual = Training(**defaults.training("tiny", SCENARIOS["personal"])).lr
     assert usual != Training().lr
     assert set(outcome(bench, lr=usual).record.changed or []) == plain - {"train.lr"}
+    usual_length = method_defaults("tiny")["n_ctx"]
+    (cell,) = expand(
+        Request(methods=("promptfl",), datasets=("digits",), options=SMALL | {"rounds": 1}),
+        METHODS, DATASETS, bench,
+    )  # fmt: skip
+    assert cell.settings["n_ctx"] == usual_length
+    assert "set.n_ctx" not in defaults.changed(cell, METHODS.get("promptfl"))
     assert "train.views" in (outcome(bench, views=2).record.changed or [])
 
 

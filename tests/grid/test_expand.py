@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fplbench import registry
+from fplbench.clip import method_defaults, training_defaults
 from fplbench.errors import UserError
 from fplbench.grid.expand import expand
 from fplbench.grid.workbench import Workbench
@@ -47,6 +48,18 @@ def test_every_setting_is_resolved_and_written_into_the_cell(bench: Workbench) -
     assert cell.settings["rank"] == 8
     assert cell.scenario_settings["alpha"] == 0.5
     assert cell.training.rounds == 25
+
+
+def test_a_backbones_own_defaults_yield_to_what_the_user_says(bench: Workbench) -> None:
+    """Those of the method's Config and of Training are CLIP's."""
+    zeroshot, usual = cells(bench, methods=("zeroshot", "promptfl"))
+    assert "n_ctx" not in zeroshot.settings
+    assert usual.settings["n_ctx"] == method_defaults("tiny")["n_ctx"] != 16
+    assert usual.training.lr_schedule == training_defaults("tiny")["lr_schedule"] != "constant"
+    (asked,) = cells(bench, options={"lr_schedule": "constant"}, sets={"promptfl.n_ctx": 16})
+    assert (asked.settings["n_ctx"], asked.training.lr_schedule) == (16, "constant")
+    (large,) = cells(bench, backbones=("ViT-B-16:random",))
+    assert (large.settings["n_ctx"], large.training.lr_schedule) == (16, "constant")
 
 
 def test_flags_go_to_the_scenario_or_to_training(bench: Workbench) -> None:
@@ -155,7 +168,7 @@ def test_an_id_changes_with_whatever_decides_the_numbers(bench: Workbench) -> No
         cells(bench, seeds=(1,))[0].id(identity),
         cells(bench, options={"lr": 0.7})[0].id(identity),
         cells(bench, options={"alpha": 0.1})[0].id(identity),
-        cells(bench, sets={"n_ctx": 4})[0].id(identity),
+        cells(bench, sets={"n_ctx": 5})[0].id(identity),
     }
     assert len(ids) == 7
     assert cell.id(identity) == cells(bench)[0].id(identity)

@@ -23,8 +23,9 @@ WEIGHTS = FOLDER / "weights.safetensors"
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 
-# The step size that suits this small tower: docs/defaults.md tells how it was chosen.
-TRAINING_DEFAULTS = {"lr": 0.005}
+# What suits this small tower: docs/defaults.md tells how each was chosen.
+TRAINING_DEFAULTS = {"lr": 0.01, "lr_schedule": "cosine"}
+METHOD_DEFAULTS = {"n_ctx": 4}
 
 Preprocess = Callable[[Image], Tensor]
 

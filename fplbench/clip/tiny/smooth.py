@@ -50,7 +50,7 @@ class Settings:
     logarithm between `small` and `large` (prompts start at 0.02, words have 0.02 to 0.1).
     """
 
-    steps: int = 3000
+    steps: int = 2000
     batch: int = 128
     pictures: int = 96
     learning_rate: float = 7e-4
@@ -59,7 +59,7 @@ class Settings:
     word_weight: float = 0.5
     vectors: float = 0.7
     small: float = 0.01
-    large: float = 0.15
+    large: float = 0.1
     seed: int = 7
 
 
