@@ -25,7 +25,7 @@ from open_clip import CLIP
 from torch import Tensor
 
 from fplbench import environment
-from fplbench.clip.tiny import WEIGHTS, load
+from fplbench.clip.tiny import METHOD_DEFAULTS, WEIGHTS, load
 from fplbench.clip.tiny.captions import MAX_FILLERS, CaptionWriter, parts_table
 from fplbench.clip.tiny.pretrain import (
     contrastive_loss,
@@ -45,9 +45,10 @@ class Settings:
     """Settings of the shipped weights.
 
     The learning rate rises for `warmup` steps, then follows a cosine to zero. pictures: batches of
-    pictures, encoded once. vectors: the share of the steps whose captions stand behind 1 to
-    MAX_FILLERS random vectors; a caption's have one standard deviation, drawn evenly in its
-    logarithm between `small` and `large` (prompts start at 0.02, words have 0.02 to 0.1).
+    pictures, encoded once. vectors: the share of the steps whose captions stand behind random
+    vectors, in half of them as many as prompts on this backbone have, in the other half 1 to
+    MAX_FILLERS; a caption's have one standard deviation, drawn evenly in its logarithm between
+    `small` and `large` (prompts start at 0.02 and grow).
     """
 
     steps: int = 2000
@@ -59,7 +60,7 @@ class Settings:
     word_weight: float = 0.5
     vectors: float = 0.7
     small: float = 0.01
-    large: float = 0.1
+    large: float = 0.2
     seed: int = 7
 
 
@@ -97,7 +98,7 @@ def losses(model: CLIP, settings: Settings) -> Iterator[Tensor]:
     rng = numpy_generator(settings.seed, "smooth", "steps")
     writer = CaptionWriter(numpy_generator(settings.seed, "smooth", "captions"))
     gauss = generator(settings.seed, "smooth", "vectors")
-    scale = model.logit_scale.exp()
+    scale, usual = model.logit_scale.exp(), METHOD_DEFAULTS["n_ctx"]
 
     def encoded(tokens: Tensor, count: int) -> Tensor:
         low, high = math.log(settings.small), math.log(settings.large)
@@ -109,7 +110,8 @@ def losses(model: CLIP, settings: Settings) -> Iterator[Tensor]:
     for _ in range(settings.steps):
         image, table = pictures[int(rng.integers(len(pictures)))]
         random = rng.random() < settings.vectors
-        count = int(rng.integers(1, MAX_FILLERS + 1)) if random else 0
+        count = int(rng.integers(1, MAX_FILLERS + 1)) if rng.random() < 0.5 else usual
+        count = count if random else 0
         fillers = 0 if random else MAX_FILLERS
         captions = writer.write(table, fillers)
         words = encoded(writer.write_words(fillers), count)
