@@ -229,6 +229,7 @@ def show(
 
 app.command()(grid_commands.status)
 app.command()(grid_commands.check)
+app.command()(grid_commands.stability)
 app.command()(contract_command.exam)
 app.command()(report_commands.tables)
 app.command()(report_commands.plots)
