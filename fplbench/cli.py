@@ -18,7 +18,7 @@ from fplbench.contract import command as contract_command
 from fplbench.data.commands import app as data
 from fplbench.errors import UserError
 from fplbench.openmp import wait_briefly
-from fplbench.options import DataRoot, Plugins
+from fplbench.options import DataRoot, Plugins, listed, listed_seeds
 from fplbench.spec import Request
 
 app = typer.Typer(
@@ -178,11 +178,11 @@ def run(
         "evaluate_on": "validation" if validation else None,
     }
     axes = {
-        "methods": _names(methods, "--methods"),
-        "datasets": _names(datasets, "--datasets"),
-        "scenarios": _names(scenario, "--scenario"),
-        "backbones": _names(backbone, "--backbone"),
-        "seeds": _seeds(seeds),
+        "methods": listed(methods, "--methods"),
+        "datasets": listed(datasets, "--datasets"),
+        "scenarios": listed(scenario, "--scenario"),
+        "backbones": listed(backbone, "--backbone"),
+        "seeds": listed_seeds(seeds),
     }
     request = _request(
         preset,
@@ -229,6 +229,7 @@ def show(
 
 app.command()(grid_commands.status)
 app.command()(grid_commands.check)
+app.command()(grid_commands.stability)
 app.command()(contract_command.exam)
 app.command()(report_commands.tables)
 app.command()(report_commands.plots)
@@ -255,24 +256,6 @@ def _request(
     for line in chosen.explained():
         err.print(line, markup=False, soft_wrap=True)
     return overridden(chosen, axes, options, sets)
-
-
-def _names(text: str | None, flag: str) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not names:
-        raise UserError(f"{flag} is empty: give names with commas between, or all.")
-    return names
-
-
-def _seeds(text: str | None) -> tuple[int, ...] | None:
-    parts = _names(text, "--seeds")
-    if parts is None:
-        return None
-    if not all(part.isdecimal() for part in parts):
-        raise UserError(f"--seeds {text}: seeds are whole numbers from 0, e.g. --seeds 0,1,2.")
-    return tuple(map(int, parts))
 
 
 def _swept(text: str) -> Any:

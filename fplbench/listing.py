@@ -14,6 +14,7 @@ from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.method import Method
 from fplbench.registry import Found
+from fplbench.starts import nudge
 from fplbench.store import Record, cell_folders, is_cell, read_or_explain, read_record
 
 
@@ -106,7 +107,8 @@ def shown(path: Path) -> Iterator[RenderableType]:
         found = read_or_explain(folder)
         if isinstance(found, Record):
             means = ", ".join(f"{name} {m.mean:.1f}" for name, m in found.metrics.items())
-            _row(table, str(folder.relative_to(path)), found.status, means)
+            start = f", moved start {nudge(found)}" if nudge(found) else ""
+            _row(table, str(folder.relative_to(path)), found.status + start, means)
         else:
             problems.append(Text(found.message, style="red"))
     if not table.row_count and not problems:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fplbench.errors import UserError
+
 Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugins", help="A folder of your own methods and data sets; repeatable."),
@@ -17,3 +19,23 @@ DataRoot = Annotated[
         "--data-root", envvar="FPLBENCH_DATA", help="The folder of data sets; by default ./data."
     ),
 ]
+
+
+def listed(text: str | None, flag: str) -> tuple[str, ...] | None:
+    """Names with commas between, each once; None where the flag was not given."""
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise UserError(f"{flag} is empty: give names with commas between, or all.")
+    return names
+
+
+def listed_seeds(text: str | None) -> tuple[int, ...] | None:
+    """The numbers of --seeds; None where it was not given."""
+    parts = listed(text, "--seeds")
+    if parts is None:
+        return None
+    if not all(part.isdecimal() for part in parts):
+        raise UserError(f"--seeds {text}: seeds are whole numbers from 0, e.g. --seeds 0,1,2.")
+    return tuple(map(int, parts))

@@ -21,20 +21,24 @@ from fplbench.report.tables import write_tables as write
 from fplbench.results import (
     HEADLINES,
     DamagedRecordWarning,
-    Found,
     clients_of,
     read_cells,
     results_of,
     with_headline,
 )
+from fplbench.starts import Found, drawn, nudge
 from fplbench.store import Problem
 
 
 def show(results: Path, ids: Collection[str], out: Console, err: Console) -> None:
     """The tables of these cells on the screen."""
-    table = read(results, err)
+    found, problems = records(results, err, moved=True)
+    table = _tidy(found, problems)
     for part in screen_tables(table[table["id"].isin(ids)], titles(table)):
         out.print(part)
+    if any(nudge(record) for _, record in found if record.id in ids):
+        line = f"Moved starts stand in no table: fplbench stability {results} shows their spread."
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def write_tables(
@@ -44,7 +48,7 @@ def write_tables(
 
     Clients' own numbers are of the last round alone, so another headline has no intervals of them.
     """
-    found, problems = _read(results, err)
+    found, problems = records(results, err)
     table, clients = _tidy(found, problems), clients_of([] if headline else found, [])
     if headline:
         table = with_headline(table, headline, *HEADLINES[headline])
@@ -77,6 +81,16 @@ def write_pivot(
     _name(files, out)
 
 
+def show_stability(results: Path, out: Console, err: Console) -> None:
+    """How far moved starts end from one another, beside how far seeds do."""
+    from fplbench.report import stability
+
+    found, problems = records(results, err)
+    table = _tidy(found, problems)
+    for part in stability.screen(table, [record for _, record in found], titles(table)):
+        out.print(part)
+
+
 def write_published(results: Path, output: Path, out: Console, err: Console) -> None:
     """Show our numbers beside published ones, write them and name the files."""
     from fplbench.report import beside
@@ -104,13 +118,13 @@ def write_page(results: Path, output: Path, out: Console, err: Console) -> None:
     """Write the page and name it."""
     from fplbench.report.page import write_page as page
 
-    found, problems = _read(results, err)
+    found, problems = records(results, err)
     _name([page(found, problems, output, titles(results_of(found, [])))], out)
 
 
 def read(results: Path, err: Console) -> pd.DataFrame:
     """The tidy table of a folder; what cannot be read is named. UserError: nothing is there."""
-    return _tidy(*_read(results, err))
+    return _tidy(*records(results, err))
 
 
 def _tidy(found: Found, problems: list[Problem]) -> pd.DataFrame:
@@ -119,11 +133,17 @@ def _tidy(found: Found, problems: list[Problem]) -> pd.DataFrame:
         return results_of(found, problems)
 
 
-def _read(results: Path, err: Console) -> tuple[Found, list[Problem]]:
-    """The cells of a folder; what cannot be read is named. UserError: nothing is there."""
+def records(results: Path, err: Console, moved: bool = False) -> tuple[Found, list[Problem]]:
+    """The cells of a folder, moved starts among them; what cannot be read is named. UserError:
+    nothing is there, or nothing but moved starts where these are not enough."""
     found, problems = read_cells(results)
     for problem in problems:
         err.print(problem.message, style="red", markup=False, soft_wrap=True)
+    if found and not moved and not drawn(found):
+        raise UserError(
+            f"All records under {results} are of moved starts (nudge), which stand in no table: "
+            "run the same cells without nudge."
+        )
     if not found:
         raise UserError(f"There are no records under {results}: `fplbench run` makes them.")
     return found, problems

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from pydantic import JsonValue
 
 from fplbench.errors import UserError
+from fplbench.starts import Found, drawn, numbers, repeats, spread
 from fplbench.store import (
     DamagedRecord,
     Problem,
@@ -29,7 +30,8 @@ from fplbench.store import (
 CELL = ["id", "status", "method", "title", "dataset", "scenario", "backbone", "seed", "finished"]
 RESULTS = [
     *CELL,
-    *["metric", "value", "last5", "std_clients", "worst_client", "counted", "reason", "clients"],
+    *["metric", "value", "std_starts", "last5", "last5_std_starts", "std_clients"],
+    *["worst_client", "counted", "reason", "clients"],
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
     *["seconds_round", "seconds_round_least", "seconds_round_most", "step_bytes"],
     *["clients_at_once", "peak_bytes", "hardware", "on_gpu", "notes", "changed"],
@@ -49,35 +51,49 @@ HEADLINES = {
 }
 
 Row = dict[str, JsonValue]
-Found = list[tuple[Path, Record]]
 
 
 class DamagedRecordWarning(UserWarning):
     """A cell that is in the store and could not be read."""
 
 
-def load_results(path: Path | str = "results") -> pd.DataFrame:
+def load_results(path: Path | str = "results", moved: bool = False) -> pd.DataFrame:
     """One row a cell and metric; accuracy in percent after the last round.
+
+    std_starts is the standard deviation over the cell's start as drawn and its moved ones
+    (`fplbench stability`), NaN where none was run. The moved starts themselves are no results and
+    left out, so that no average takes them for seeds; moved=True adds them, told by train.nudge
+    above 0.
 
     A metric that means nothing for the method has a row with value NaN and its reason. A
     diverged or failed cell has a single row, metric None, value NaN, and its error as reason:
     what it would have measured is not known. A cell that lies in several stores counts once.
     """
-    return results_of(*read_cells(path))
+    return results_of(*read_cells(path), moved)
 
 
 def with_headline(results: pd.DataFrame, column: str, when: str, without: str) -> pd.DataFrame:
     """The table with another of its columns in place of "value", for reports, which read nothing
     else. when: what captions say in place of LAST; without: why a cell may lack the number."""
     lost = results["value"].notna() & results[column].isna()
-    chosen = results.assign(value=results[column], reason=results["reason"].mask(lost, without))
+    chosen = results.assign(
+        value=results[column],
+        std_starts=results.get(f"{column}_std_starts", float("nan")),
+        reason=results["reason"].mask(lost, without),
+    )
     chosen.attrs = {**results.attrs, "when": when}
     return chosen
 
 
-def results_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
+def results_of(found: Found, problems: list[Problem], moved: bool = False) -> pd.DataFrame:
     """`load_results` of what `read_cells` read."""
-    rows = [_cell(record) | row for folder, record in found for row in _metrics(folder, record)]
+    again = repeats(record for _, record in found)
+    found = found if moved else drawn(found)
+    rows = [
+        _cell(record) | row
+        for folder, record in found
+        for row in _metrics(folder, record, again.get(record.id, []))
+    ]
     return _table(rows, RESULTS, found, problems)
 
 
@@ -88,6 +104,7 @@ def load_clients(path: Path | str = "results") -> pd.DataFrame:
 
 def clients_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
     """`load_clients` of what `read_cells` read."""
+    found = drawn(found)
     rows = [_cell(record) | row for _, record in found for row in _clients(record)]
     return _table(rows, CLIENTS, found, problems)
 
@@ -99,7 +116,7 @@ def load_history(path: Path | str = "results") -> pd.DataFrame:
 
 def history_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
     """`load_history` of what `read_cells` read; a torn history is one more problem."""
-    rows, problems = list[Row](), list(problems)
+    found, rows, problems = drawn(found), list[Row](), list(problems)
     for folder, record in found:
         try:
             history = read_history(folder)
@@ -112,7 +129,8 @@ def history_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
 
 
 def read_cells(path: Path | str) -> tuple[Found, list[Problem]]:
-    """The cells under a folder, each once, done ones first; and what could not be read."""
+    """The cells under a folder, each once, a done one before others, moved starts among them; and
+    what could not be read."""
     root = Path(path)
     if not root.is_dir():
         raise UserError(
@@ -131,7 +149,7 @@ def _cell(record: Record) -> Row:
     return {name: getattr(record, name) for name in CELL}
 
 
-def _metrics(folder: Path, record: Record) -> Iterable[Row]:
+def _metrics(folder: Path, record: Record, moved: Sequence[Record]) -> Iterable[Row]:
     of_cell: Row = {
         "clients": len(record.clients),
         "never_sampled": record.never_sampled,
@@ -155,7 +173,9 @@ def _metrics(folder: Path, record: Record) -> Iterable[Row]:
         yield of_cell | {
             "metric": name,
             "value": metric.mean,
+            "std_starts": spread(numbers(record, moved, name)),
             "last5": metric.last5,
+            "last5_std_starts": spread(numbers(record, moved, name, late=True)),
             "std_clients": metric.std,
             "worst_client": metric.worst,
             "counted": metric.count,

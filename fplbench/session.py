@@ -76,12 +76,56 @@ def run(
 
     `all` in the request stands for every method, and for every data set that is present.
     """
-    _check(how)
-    methods, datasets = registry.methods(plugins), registry.datasets(plugins)
-    warn_of_broken([*methods.broken, *datasets.broken], err)
+    found = opened(output, how, plugins, root, err)
+    devices, tools, datasets = found.devices, found.tools, found.datasets
+    methods, bench = tools.methods, tools.bench
     everything = {"methods": tuple(methods.classes)} if request.methods == ALL else {}
     present_sets = present(request.datasets, datasets, root, err)
     request = request.model_copy(update={**everything, "datasets": present_sets})
+    kind = "cuda" if how.gpus_per_cell else devices[0].partition(":")[0]
+    cells = expand(request, methods, datasets, bench, kind)
+    setup = for_cells(found, cells)
+    for name in request.datasets:
+        for note in bench.data(name).notes:
+            err.print(f"{name}: {note}.", style="yellow", markup=False, soft_wrap=True)
+    work = [Job(cell, cell.id(bench.identity(cell, methods.get(cell.method)))) for cell in cells]
+    store = Store(output)
+    before = {job.id: store.status(job.id) for job in work}
+    _tell_what_changed([job.cell for job in work if before[job.id] == "absent"], tools, store, err)
+    if how.dry_run:
+        grid_report.dry_run(work, before, store, found.jobs, how.retry_failed, out)
+        return 0
+    if how.retry_failed:
+        stopped = {id for id, status in before.items() if status in STOPPED}
+        setup = replace(setup, again={id: store.stamp(id) for id in stopped})
+    if not all(settled(store, setup, job.id) for job in work):
+        code = compute(work, setup, tools, devices, how, out, err)
+        if code:
+            return code
+    after = {job.id: store.status(job.id) for job in work}
+    grid_report.ended(work, before, after, store, out, err)
+    reporting.show(output, [job.id for job in work], out, err)
+    return 1 if any(status != "done" for status in after.values()) else 0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a command that computes has at hand. jobs: processes at a time."""
+
+    devices: list[str]
+    setup: Setup
+    tools: Tools
+    datasets: Found[Dataset]
+    jobs: int
+
+
+def opened(
+    output: Path, how: How, plugins: Sequence[Path], root: Path | None, err: Console
+) -> Opened:
+    """Methods, data sets and devices; plug-ins that cannot be used are named."""
+    _check(how)
+    methods, datasets = registry.methods(plugins), registry.datasets(plugins)
+    warn_of_broken([*methods.broken, *datasets.broken], err)
     environment.full_precision()
     environment.keep_freed_memory()
     devices = choose_devices(how.device)
@@ -97,32 +141,14 @@ def run(
         how.skip_broken,
         on_console(err),
     )
-    kind = "cuda" if how.gpus_per_cell else devices[0].partition(":")[0]
-    cells = expand(request, methods, datasets, bench, kind)
-    tools = Tools(methods, bench)
-    bench.inputs = frozenset[str]().union(*(tools.method(cell).inputs for cell in cells))
-    setup = replace(setup, inputs=bench.inputs)
-    for name in request.datasets:
-        for note in bench.data(name).notes:
-            err.print(f"{name}: {note}.", style="yellow", markup=False, soft_wrap=True)
-    work = [Job(cell, cell.id(bench.identity(cell, methods.get(cell.method)))) for cell in cells]
-    store = Store(output)
-    before = {job.id: store.status(job.id) for job in work}
-    _tell_what_changed([job.cell for job in work if before[job.id] == "absent"], tools, store, err)
-    if how.dry_run:
-        grid_report.dry_run(work, before, store, 1 if alone else jobs, how.retry_failed, out)
-        return 0
-    if how.retry_failed:
-        stopped = {id for id, status in before.items() if status in STOPPED}
-        setup = replace(setup, again={id: store.stamp(id) for id in stopped})
-    if not all(settled(store, setup, job.id) for job in work):
-        code = _compute(work, setup, tools, devices, how, out, err)
-        if code:
-            return code
-    after = {job.id: store.status(job.id) for job in work}
-    grid_report.ended(work, before, after, store, out, err)
-    reporting.show(output, [job.id for job in work], out, err)
-    return 1 if any(status != "done" for status in after.values()) else 0
+    return Opened(devices, setup, Tools(methods, bench), datasets, 1 if alone else jobs)
+
+
+def for_cells(found: Opened, cells: Sequence[Cell]) -> Setup:
+    """The setup to compute these cells, whose methods say which features are needed."""
+    inputs = [found.tools.method(cell).inputs for cell in cells]
+    found.tools.bench.inputs = frozenset[str]().union(*inputs)
+    return replace(found.setup, inputs=found.tools.bench.inputs)
 
 
 def _check(how: How) -> None:
@@ -152,7 +178,7 @@ def _setup(
     )
 
 
-def _compute(
+def compute(
     work: Sequence[Job],
     setup: Setup,
     tools: Tools,

@@ -61,6 +61,13 @@ class Training(BaseModel):
         description="validation: a fifth of the training images takes the place of the test "
         "images, to choose settings by.",
     )
+    nudge: int = Field(
+        0,
+        ge=0,
+        description="0: the start as it is drawn. 1, 2, ...: every trained tensor's start times "
+        "(1 + 1e-6 x standard normal), another draw for each number, to see how far rounding alone "
+        "moves the end (`fplbench stability`). Such cells stand in no table, plot or page.",
+    )
     precision: Precision = Field(
         "fp32",
         description="Of matrix products: fp32 everywhere; tf32 (GPUs of NVIDIA alone), prompts and "
@@ -103,7 +110,10 @@ class Cell(BaseModel):
         identity: fingerprints from outside the settings: code of the method and of the data
         set, data, split source, content of the weights.
         """
-        whole = {"protocol": PROTOCOL, "cell": self.model_dump(mode="json"), "identity": identity}
+        cell = self.model_dump(mode="json")
+        if not self.training.nudge:
+            del cell["training"]["nudge"]  # no cell is another one because starts can be moved
+        whole = {"protocol": PROTOCOL, "cell": cell, "identity": identity}
         canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         parts = [self.method, self.dataset, self.scenario, self.backbone, f"s{self.seed}"]
@@ -111,7 +121,8 @@ class Cell(BaseModel):
 
     def label(self) -> str:
         """What progress shows."""
-        return f"{self.method} on {self.dataset}, seed {self.seed}"
+        moved = f", moved start {self.training.nudge}" if self.training.nudge else ""
+        return f"{self.method} on {self.dataset}, seed {self.seed}{moved}"
 
 
 class Request(BaseModel):

@@ -8,7 +8,7 @@ tensors and receives the current shared ones, like any other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from fplbench.dataset import IntArray
 from fplbench.engine.train import LocalData, pad_rows
 from fplbench.method import Method, Param, Round, Task, Tensors
 from fplbench.scenario import Scenario
+
+NUDGE = 1e-6
+"""How far a moved start is from the one drawn: about eight times float32's rounding."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Models:
 class Federation:
     """Clients and server of one cell.
 
-    task_for: from class indices [K] to the task over those classes.
+    task_for: from class indices [K] to the task over those classes. nudge: see Training.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Federation:
         train: Images,
         seed: int,
         device: torch.device,
+        nudge: int = 0,
     ) -> None:
         self.method = method
         self.task_for = task_for
@@ -75,6 +79,7 @@ class Federation:
         self.images = train
         self.seed = seed
         self.device = device
+        self.nudge = nudge
         self.task = task_for(scenario.train_classes)
         self.sizes = torch.tensor([len(rows) for rows in scenario.train_rows])
         self.times = torch.zeros(len(self.sizes), dtype=torch.long)
@@ -85,7 +90,7 @@ class Federation:
         return len(self.sizes)
 
     def _start(self) -> None:
-        first = self.method.init(self.task, rng.generator(self.seed, "init"))
+        first = self._drawn()
         self.specs: dict[str, Param] = first
         self.trained = tuple(name for name, p in first.items() if p.trained)
         self.shared = tuple(name for name, p in first.items() if p.shared)
@@ -98,9 +103,23 @@ class Federation:
         drawn = [name for name in self.private if first[name].init == "per client"]
         if drawn:
             for client in range(self.clients):
-                own = self.method.init(self.task, rng.generator(self.seed, "init", client))
+                own = self._drawn(client)
                 for name in drawn:
                     self.private[name][client] = own[name].value
+
+    def _drawn(self, *client: int) -> dict[str, Param]:
+        """What a client starts from, or all of them where none is named; moved by a nudge."""
+        first = self.method.init(self.task, rng.generator(self.seed, "init", *client))
+        return {
+            name: self._moved(name, spec, client) if self.nudge and spec.trained else spec
+            for name, spec in first.items()
+        }
+
+    def _moved(self, name: str, spec: Param, client: Sequence[int]) -> Param:
+        value = spec.value.double()
+        g = rng.generator(self.seed, "nudge", self.nudge, name, *client)
+        noise = torch.randn(value.shape, generator=g, dtype=torch.float64)
+        return replace(spec, value=(value * (1 + NUDGE * noise)).to(spec.value.dtype))
 
     def round_of(self, clients: Tensor, index: int) -> Round:
         """The Round these clients see in round `index`."""

@@ -136,6 +136,7 @@ def _run(
         train,
         cell.seed,
         bench.device,
+        cell.training.nudge,
     )
     with environment.matrix_products(cell.training.precision):
         _rounds(cell, federation, test, run, clock, on_round, journal)

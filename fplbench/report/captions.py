@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -14,6 +15,8 @@ from fplbench.report.significance import LEVEL, Ranking
 Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "intervals", "pivot"]
 
 MOST_NOTES = 8
+# A spread over moved starts that is this part of the seeds' is told.
+FAR = 1 / 3
 SHARED = "the shared prompt alone, on the test images of all clients"
 # Column heads that do not explain themselves (docs/protocol.md).
 MEANINGS = {
@@ -199,6 +202,36 @@ def entry_notes(labelled: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
     return found
 
 
+def on_rounding(labelled: Sequence[tuple[str, Sequence[Entry]]], names: Sequence[str]) -> list[str]:
+    """What moved starts say of these numbers. names: of the columns."""
+    each = [
+        (label, name, entry)
+        for label, row in labelled
+        for name, entry in zip(names, row, strict=True)
+        if entry.samples and entry.trained
+    ]
+    known = [(label, name, e.std_starts, e.std) for label, name, e in each]
+    tested = {label for label, _, moved, _ in known if moved is not None}
+    found = []
+    if untested := list(dict.fromkeys(label for label, *_ in each if label not in tested)):
+        many = len(untested) > MOST_NOTES
+        of = f" for {f'{len(untested)} of the rows' if many else and_(untested)}" if tested else ""
+        found.append(f"Rounding was never tested{of} (fplbench stability).")
+    far = {
+        f"{label}, {name}: {moved:.1f} of {std:.1f}": moved / std if std else math.inf
+        for label, name, moved, std in known
+        if moved and std is not None and moved > std * FAR
+    }
+    worst = sorted(far, key=lambda text: -far[text])
+    if worst:
+        more = f"; and {len(worst) - MOST_NOTES} more" if len(worst) > MOST_NOTES else ""
+        found.append(
+            "Rounding alone moves a seed's number by more than a third of the standard deviation "
+            f"over seeds: {'; '.join(worst[:MOST_NOTES])}{more}."
+        )
+    return found
+
+
 def notes(
     group: Group,
     kind: Kind,
@@ -208,7 +241,12 @@ def notes(
     """What the entries leave unsaid. labelled: the rows' labels with their entries."""
     frame = group.frame[group.frame["column"].isin(list(columns))]
     wanted = list(dict.fromkeys(name for names in columns.values() for name in names))
+    asked = [(data, title(name)) for data, names in columns.items() for name in names]
+    heads = [f"{name} ({data})" if len(columns) > 1 else name for data, name in asked]
+    if kind == "average":  # a column is over all of the data sets
+        heads = [title(name) for name in wanted]
     found = [*meanings(wanted), *entry_notes(labelled)]
+    found += on_rounding(labelled, heads) if kind != "rank" else []
     without = frame[frame["metric"].isin(wanted) & frame["value"].isna()]
     for (row, reason), part in without.groupby(["row", "reason"], sort=False):
         names = [title(name) for name in dict.fromkeys(part["metric"])]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fplbench.report.significance import Samples, against_best, told
 
@@ -22,6 +24,7 @@ COSTS = {
 }
 # Measured where it is the cell's own alone; a process keeps what the cells before it took.
 ON_GPU = ("peak_bytes",)
+FloatArray = NDArray[np.float64]
 MISSING, PARTIAL, FEWER = "--", "part.", "†"
 
 
@@ -31,9 +34,10 @@ class Entry:
 
     text: the mean as printed, or "n/a", "div.", "fail", "part." or "--". std: as printed, None
     with one seed. seeds: how many; fewer: whether others of the table have more. samples: what
-    the mean is over. trained: False for a method that trains nothing. mark: "best" for the best
-    of a column and those not told from it. low, high: of a range or an interval; range: as
-    printed beside the mean.
+    the mean is over. trained: False for a method that trains nothing. std_starts: of one
+    seed's number over moved starts, pooled over the seeds; None where there are none. mark: "best"
+    for the best of a column and those not told from it. low, high: of a range or an interval;
+    range: as printed beside the mean.
     """
 
     text: str = MISSING
@@ -43,6 +47,7 @@ class Entry:
     fewer: bool = False
     samples: Samples = field(default_factory=dict)
     trained: bool = True
+    std_starts: float | None = None
     mark: Literal["", "best"] = ""
     low: float | None = None
     high: float | None = None
@@ -71,7 +76,14 @@ def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
         fewer=len(numbers) < seeds,
         samples={int(s): float(v) for s, v in zip(seeds_there, numbers, strict=True)},
         trained=bool((cells["trainable_parameters"].to_numpy() > 0).any()),
+        std_starts=_pooled(cells["std_starts"].to_numpy(dtype=float)[there]),
     )
+
+
+def _pooled(deviations: FloatArray) -> float | None:
+    """Of the seeds that were repeated, all as often."""
+    known = deviations[~np.isnan(deviations)]
+    return float(np.sqrt((known**2).mean())) if len(known) else None
 
 
 def cost(cells: pd.DataFrame, quantity: str, seeds: int) -> Entry:
@@ -132,6 +144,8 @@ def average(parts: Mapping[str, Entry], seeds: Collection[int]) -> Entry:
     }
     values = list(samples.values())
     mean = float(np.mean(values))
+    # Rounding moves each data set's number by itself.
+    moved = [entry.std_starts for entry in parts.values() if entry.std_starts is not None]
     return Entry(
         text=f"{mean:.1f}",
         mean=mean,
@@ -140,6 +154,7 @@ def average(parts: Mapping[str, Entry], seeds: Collection[int]) -> Entry:
         fewer=len(values) < len(seeds),
         samples=samples,
         trained=any(entry.trained for entry in parts.values()),
+        std_starts=math.hypot(*moved) / len(parts) if len(moved) == len(parts) else None,
     )
 
 

@@ -19,8 +19,9 @@ from fplbench.results import LAST
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")
-# How often a run was evaluated changes its curves, not what it ended with.
-WITHOUT_EFFECT = ("train.evaluations",)
+# How often a run was evaluated changes its curves, not what it ended with. Moved starts are left
+# out of the tidy table, so that all have nudge 0, or were made before there were any.
+WITHOUT_EFFECT = ("train.evaluations", "train.nudge")
 # An identity ("ident.NAME") is a method's, a data set's, or of the whole (weights, protocol):
 # two versions of it are two rows, two columns, two tables. Never are they seeds of one.
 OF_METHOD, OF_DATA = ("ident.method",), ("ident.data", "ident.split")

@@ -22,7 +22,8 @@ from fplbench.report.boards import boards
 from fplbench.report.cells import Pool, cell
 from fplbench.report.groups import METRIC_TITLES, split
 from fplbench.report.tables import NOTHING
-from fplbench.results import Found, results_of
+from fplbench.results import results_of
+from fplbench.starts import Found, drawn
 from fplbench.store import Problem
 
 OWN = ("tools", "charts", "figures", "boards", "cell", "page")
@@ -38,15 +39,16 @@ def write_page(found: Found, problems: list[Problem], out: Path, titles: Mapping
 
     Without records, or where the file cannot be written: UserError.
     """
-    if not found:
+    cells = drawn(found)
+    if not cells:
         raise UserError("; ".join([*(problem.message for problem in problems), NOTHING]))
     results = results_of(found, [])
     groups = split(results, titles)
     pool = Pool()
-    places = {str(cell_id): place for place, cell_id in enumerate(r.id for _, r in found)}
+    places = {str(cell_id): place for place, cell_id in enumerate(r.id for _, r in cells)}
     data = {
         "boards": [board for group in groups for board in boards(group, places, titles)],
-        "cells": [cell(folder, record, pool, titles) for folder, record in found],
+        "cells": [cell(folder, record, pool, titles) for folder, record in cells],
         "pool": pool.values,
         "metrics": METRIC_TITLES,
         "problems": [problem.message for problem in problems],

@@ -84,7 +84,14 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
         quantities=metrics * len(shown_columns),
         rows=body,
         caption=_caption(cells, [*rows, *columns], metrics, body, comparable),
-        notes=[*captions.meanings(metrics), *_notes(cells, body, [*rows, *columns])],
+        notes=[
+            *captions.meanings(metrics),
+            *captions.on_rounding(
+                [(row.label, row.entries) for row in body],
+                [f"{captions.title(m)} ({c})" for c in shown_columns for m in metrics],
+            ),
+            *_notes(cells, body, [*rows, *columns]),
+        ],
         corner=", ".join("Method" if name == "method" else _bare(name) for name in rows),
     )
 

@@ -21,7 +21,8 @@ from fplbench.report.layout import (
 )
 from fplbench.report.looks import RC, looks
 from fplbench.report.tables import NOTHING
-from fplbench.results import Found, clients_of, history_of, read_cells, results_of
+from fplbench.results import clients_of, history_of, read_cells, results_of
+from fplbench.starts import Found
 from fplbench.store import Record
 
 

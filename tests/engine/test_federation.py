@@ -122,3 +122,21 @@ def test_a_step_is_given_the_patches_that_it_reads(federation: Make, steps: set[
     batch = data.batch(first, first == 0, first[:, 0], {})
     assert (batch.patches is not None) == ("patches" in steps)
     assert data.everything().patches is not None
+
+
+def test_a_moved_start_is_a_millionth_beside_the_drawn_one_in_all_that_is_trained(
+    federation: Make,
+) -> None:
+    def starts(nudge: int) -> dict[str, torch.Tensor]:
+        fed = federation(EveryHook(EveryHook.Config()), nudge=nudge)
+        assert all(torch.equal(fed.specs[n].value, fed.server[n]) for n in fed.shared)
+        return fed.server | fed.private
+
+    drawn, moved, other = starts(0), starts(1), starts(2)
+    assert all(torch.equal(starts(1)[name], moved[name]) for name in moved)
+    for name in ("ctx", "own"):
+        assert torch.allclose(moved[name], drawn[name], rtol=1e-5, atol=0)
+        relative = (moved[name] / drawn[name] - 1).std()
+        assert 0.5e-6 < relative < 2e-6, name
+        assert not torch.equal(moved[name], other[name])
+    assert torch.equal(moved["fixed"], drawn["fixed"])

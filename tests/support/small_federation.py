@@ -65,9 +65,11 @@ Make = Callable[..., Federation]
 
 @pytest.fixture
 def federation(task: PromptTask) -> Make:
-    """make(method, sizes=..., seed=...): a federation ready for its first round."""
+    """make(method, sizes=..., seed=..., nudge=...): a federation ready for its first round."""
 
-    def make(method: Method, sizes: tuple[int, ...] = (9, 5, 12), seed: int = 0) -> Federation:
+    def make(
+        method: Method, sizes: tuple[int, ...] = (9, 5, 12), seed: int = 0, nudge: int = 0
+    ) -> Federation:
         def task_for(classes: IntArray) -> PromptTask:
             return task.subset(classes)
 
@@ -78,6 +80,7 @@ def federation(task: PromptTask) -> Make:
             images(sum(sizes), seed=1),
             seed,
             torch.device("cpu"),
+            nudge,
         )
 
     return make
