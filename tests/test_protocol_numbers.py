@@ -42,6 +42,10 @@ def test_a_scenario_deals_the_rows_that_this_version_says(scenario: str) -> None
     assert splits(scenario) == COMMITTED["scenarios"][scenario]
 
 
+def test_the_numbers_are_of_the_weights_that_are_here(bench: Workbench) -> None:
+    assert COMMITTED["weights"] == bench.backbone("tiny").fingerprint
+
+
 def test_the_version_is_the_committed_one_and_has_its_history() -> None:
     assert COMMITTED["protocol"] == PROTOCOL
     history = (Path(__file__).parents[1] / "docs" / "protocol-history.md").read_text()
@@ -77,7 +81,8 @@ def test_no_new_numbers_are_written_without_a_new_version(
     file.write_text(json.dumps(kept | {"methods": {"coop": wrong}}))
     with pytest.raises(SystemExit, match="numbers of coop moved"):
         protocol_numbers.main()
-    file.write_text(json.dumps(kept | {"methods": {"coop": wrong}, "protocol": PROTOCOL - 1}))
-    protocol_numbers.main()
-    written = json.loads(file.read_text())["methods"]["coop"]
-    assert not moved(written, COMMITTED["methods"]["coop"])
+    for older in ({"protocol": PROTOCOL - 1}, {"weights": "others"}):
+        file.write_text(json.dumps(kept | {"methods": {"coop": wrong}} | older))
+        protocol_numbers.main()
+        written = json.loads(file.read_text())["methods"]["coop"]
+        assert not moved(written, COMMITTED["methods"]["coop"])

@@ -3,7 +3,8 @@
     PYTHONPATH=tests/support python -m protocol_numbers
 
 writes them to tests/golden/protocol.json, adding entries of new methods and scenarios. Entries
-that moved are written only if fplbench.spec.PROTOCOL rose.
+that moved are written only if fplbench.spec.PROTOCOL rose, or if the embedded backbone, whose
+fingerprint is in every record, has other weights.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FILE = Path(__file__).parents[1] / "golden" / "protocol.json"
 # Two local steps a round on real digits; 3 of 5 clients take part, since shares are cut.
 SMALL = {
     "clients": 5, "participation": 0.7, "shots": 4, "rounds": 2, "local_epochs": 1,
-    "batch_size": 20, "lr": 0.02,
+    "batch_size": 20, "lr": 0.02, "lr_schedule": "constant",
 }  # fmt: skip
 DIRECTIONS = 8
 TOLERANCE = 1e-5
@@ -153,8 +154,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         bench = workbench(Path(cache))
         cells = {key(*each): trained(bench, *each) for each in candidates()}
+        weights = bench.backbone("tiny").fingerprint
     now = {
         "protocol": PROTOCOL,
+        "weights": weights,
         "methods": cells,
         "scenarios": {name: splits(name) for name in SCENARIOS},
     }
@@ -165,12 +168,13 @@ def main() -> None:
         for name, rows in kept.get("scenarios", {}).items()
         if name in SCENARIOS and rows != now["scenarios"][name]
     ]
-    if changed and kept["protocol"] >= PROTOCOL:
+    same = kept["protocol"] == PROTOCOL and kept.get("weights") == weights
+    if changed and kept["protocol"] >= PROTOCOL and kept.get("weights") == weights:
         sys.exit(
             f"numbers of {', '.join(sorted(changed))} moved: raise PROTOCOL in fplbench/spec.py "
             "and say in docs/protocol-history.md what moved and by how much, or undo the change"
         )
-    if kept["protocol"] == PROTOCOL:  # entries that agree keep their last digits
+    if same:  # entries that agree keep their last digits
         now["methods"] = cells | {name: before[name] for name in cells.keys() & before.keys()}
     FILE.write_text(json.dumps(now, indent=1) + "\n")
     print(f"{len(cells)} cells and {len(SCENARIOS)} scenarios of protocol {PROTOCOL} are in {FILE}")
