@@ -13,17 +13,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from fplbench.method import Batch, Method, Param, Task, Tensors, masked_mean
+from fplbench.method import Batch, Method, Param, Task, Tensors
 from fplbench.prompts import ContextSettings, start_context
-
-CHECK_EVERY = 5
-"""Iterations between two looks at whether anybody still iterates: a look waits for the device."""
-
-WORTH_A_COPY = 0.8
-"""Share of the groups still iterating below which the others are taken out."""
-
-FLOAT32_EPS = 0.025
-"""From here on exp(-2 / eps), the smallest entry of a kernel, is a normal float32."""
+from fplbench.transport import Rule, transported
 
 
 class FedOTP(Method):
@@ -89,69 +81,14 @@ class FedOTP(Method):
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
         assert batch.patches is not None
         similarity = torch.einsum("cbmd,cnkd->cbmnk", batch.patches, text["h"])
-        with torch.no_grad():
-            plan = self.transport(similarity, batch)
-        return task.logit_scale * (plan * similarity).sum((2, 3))
+        moved = transported(similarity, batch.mask, self.rule(), batch.training)
+        return task.logit_scale * moved
 
-    def transport(self, similarity: Tensor, batch: Batch) -> Tensor:
-        """The plan T of similarities, both [C, B, M, N, K].
-
-        The published code stops a whole batch by its mean change. So does each client in
-        training, by its own images alone; in evaluation each image stops by itself, so that an
-        answer does not depend on the images beside it. Those who stop together are a group.
-        """
-        exact = similarity.double() if self.config.eps < FLOAT32_EPS else similarity
-        kernels = torch.exp((exact - 1) / self.config.eps).movedim(3, 0)  # [N, C, B, M, K]
-        mask = batch.mask
-        if not batch.training:
-            kernels, mask = kernels.flatten(1, 2).unsqueeze(2), mask.flatten().unsqueeze(1)
-        kernels = kernels.contiguous()
-        v_before, v = self.prompt_scalings(kernels, mask)
-        plan = v * kernels * self.patch_scalings(kernels, v_before)
-        return plan.movedim(0, 3).view_as(similarity).to(similarity.dtype)
-
-    def prompt_scalings(self, kernels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """v after a group's last iteration and before it, each [N, G, B, 1, K].
-
-        kernels: [N, G, B, M, K] of G groups; mask: [G, B], the images that count. The patches'
-        scalings follow, u = f(v_before), and are M times as large.
-        """
-        partial = self.config.ot == "COT"
-        b = (self.config.top_percent if partial else 1) / len(kernels)  # mass of a prompt
-        ends = torch.ones(2, *kernels[:, :, :, :1].shape, dtype=kernels.dtype, device=mask.device)
-        v_before, v = ends
-        u = torch.ones_like(kernels[0])  # [G, B, M, K]
-        going = torch.arange(len(mask), device=mask.device)
-        running = torch.ones_like(going, dtype=torch.bool)
-        for iteration in range(1, self.config.max_iter + 1):
-            u_before, u = u, self.patch_scalings(kernels, v)
-            w = b / torch.stack([(k * u).sum(2, keepdim=True) for k in kernels])
-            # The published stopping rule looks at v in COT and at u in Sinkhorn.
-            moved = (w - v).abs().mean((0, 3, 4)) if partial else (u - u_before).abs().mean((2, 3))
-            goes_on = running[:, None, None, None]
-            v_before, v = torch.where(goes_on, v, v_before), torch.where(goes_on, w, v)
-            running = running & (masked_mean(moved, mask) >= self.config.thresh)
-            if iteration % CHECK_EVERY == 0 or iteration == self.config.max_iter:
-                ends[:, :, going] = torch.stack([v_before, v])
-                left = running.nonzero()[:, 0]
-                if not len(left):
-                    break
-                if len(left) < WORTH_A_COPY * len(going):  # those who have stopped cost no more
-                    kernels, v_before, v = kernels[:, left], v_before[:, left], v[:, left]
-                    u, mask, going = u[left], mask[left], going[left]
-                    running = running[left]
-        return ends[0], ends[1]
-
-    def patch_scalings(self, kernels: Tensor, v: Tensor) -> Tensor:
-        """u, [G, B, M, K]: what makes each patch give its mass 1/M, in COT at most that.
-
-        In place, since this is where the time goes.
-        """
-        u = kernels[0] * v[0]
-        for kernel, scaling in zip(kernels[1:], v[1:], strict=True):
-            u.addcmul_(kernel, scaling)
-        u.reciprocal_().mul_(1 / u.shape[2])
-        return u.clamp_(max=1) if self.config.ot == "COT" else u
+    def rule(self) -> Rule:
+        """The transport of the settings. Sinkhorn's moves all of the mass."""
+        config, partial = self.config, self.config.ot == "COT"
+        mass = config.top_percent if partial else 1
+        return Rule(partial, mass, config.eps, config.thresh, config.max_iter)
 
     def shared_only(self, params: Tensors) -> Tensors | None:
         """The shared prompt in both places."""

@@ -15,6 +15,7 @@ from fplbench import registry
 from fplbench.method import Batch, Method
 from fplbench.methods.fedotp import FedOTP
 from fplbench.task import PromptTask
+from fplbench.transport import host
 
 CLASSES, PROMPTS = 5, 2
 
@@ -40,7 +41,10 @@ def images(clients: int = 2, count: int = 4, training: bool = False) -> Batch:
 
 def plan_of(method: FedOTP, similarity: Tensor, batch: Batch) -> Tensor:
     """The plan with the two sides of the transport last: both are [C, B, K, N, M]."""
-    return method.transport(similarity.permute(0, 1, 4, 3, 2), batch).permute(0, 1, 4, 3, 2)
+    given = similarity.permute(0, 1, 4, 3, 2)
+    _, plan = host.solve(given, batch.mask, method.rule(), batch.training, keep=True)
+    assert plan is not None
+    return plan.permute(0, 1, 4, 3, 2)
 
 
 @pytest.mark.parametrize("top_percent", [0.3, 0.8, 1.0])

@@ -38,11 +38,26 @@ GROWTH = {
     "state_mib": "State MiB",
     "clients_at_once": "Clients at once",
 }
+TRANSPORT = {
+    "case": "Case",
+    "size": "Threads",
+    "ms": "ms",
+    "plain_ms": "ms, plain",
+    "ratio": "Ratio",
+    "target": "Target",
+}
 PROFILE = {"part": "Part", "share": "Share of the time"}
-TABLES = {"steps": STEPS, "text": STEPS, "profile": PROFILE, "growth": GROWTH}
+TABLES = {
+    "steps": STEPS,
+    "text": STEPS,
+    "transport": TRANSPORT,
+    "profile": PROFILE,
+    "growth": GROWTH,
+}
 TITLES = {
     "steps": "A local step of one client, among those trained together",
     "text": "Text side alone: one prompt's features and its gradient",
+    "transport": "Optimal transport of 140 images, 36 patches, two prompts, 50 classes, on a host",
     "profile": "Where the time of a FedPGP step goes, Pets-shaped, ten clients",
     "growth": "One round of CoOp, one step of 32 images a client",
 }
