@@ -24,7 +24,7 @@ MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 
 # What suits this small tower: docs/defaults.md tells how each was chosen.
-TRAINING_DEFAULTS = {"lr": 0.01, "lr_schedule": "cosine"}
+TRAINING_DEFAULTS = {"lr": 0.007, "lr_schedule": "cosine"}
 METHOD_DEFAULTS = {"n_ctx": 4}
 
 Preprocess = Callable[[Image], Tensor]
