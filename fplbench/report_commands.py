@@ -14,7 +14,9 @@ from fplbench.errors import UserError
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-Results = Annotated[Path, typer.Argument(help="A folder with records, at any depth.")]
+Results = Annotated[
+    Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")
+]
 
 
 class Headline(StrEnum):
@@ -56,7 +58,7 @@ def tables(
     of your own choice, or our numbers beside published ones."""
     from fplbench import reporting
 
-    folder = output or results / "tables"
+    folder = output or _beside(results, "tables")
     chosen = None if headline is Headline.last else headline.value
     if published:
         if rows is not None or where or siunitx or chosen:
@@ -81,7 +83,7 @@ def plots(
     """Draw curves, trade-offs and clients of all records as PDF and PNG."""
     from fplbench import reporting
 
-    reporting.write_plots(results, output or results / "plots", out, err)
+    reporting.write_plots(results, output or _beside(results, "plots"), out, err)
 
 
 def report(
@@ -93,7 +95,23 @@ def report(
     """Write one HTML page of all records: leaderboards, plots, and every cell's settings."""
     from fplbench import reporting
 
-    reporting.write_page(results, output or results / "report.html", out, err)
+    reporting.write_page(results, output or _beside(results, "report.html"), out, err)
+
+
+def pack(
+    results: Results,
+    file: Annotated[Path, typer.Argument(help="The file to write, *.jsonl.")],
+) -> None:
+    """Pack all records into one file to publish or commit: a line a cell, no tensors and no
+    histories. tables, plots, report and show read it like a folder."""
+    from fplbench import reporting
+
+    reporting.pack(results, file, out, err)
+
+
+def _beside(results: Path, name: str) -> Path:
+    """In the folder of results, or beside a file of them."""
+    return (results.parent if results.is_file() else results) / name
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from fplbench import packed
 from fplbench.errors import UserError
 from fplbench.report.pivot import Pivot, parse_where
 from fplbench.report.tables import screen_pivot, screen_tables
@@ -106,6 +107,17 @@ def write_page(results: Path, output: Path, out: Console, err: Console) -> None:
 
     found, problems = _read(results, err)
     _name([page(found, problems, output, titles(results_of(found, [])))], out)
+
+
+def pack(results: Path, file: Path, out: Console, err: Console) -> None:
+    """Pack the records into a file and name it. A cell that cannot be read would be missing
+    without a word from then on, so it is refused."""
+    found, problems = _read(results, err)
+    if problems:
+        raise UserError("Nothing was packed: mend or delete what is damaged first.")
+    records = [record for place, record in found if place != file]
+    packed.write(records, file)
+    out.print(f"{len(records)} cells: {file}", markup=False, soft_wrap=True)
 
 
 def read(results: Path, err: Console) -> pd.DataFrame:
