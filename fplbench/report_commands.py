@@ -17,6 +17,13 @@ err = Console(stderr=True, highlight=False)
 Results = Annotated[
     Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")
 ]
+Reference = Annotated[
+    bool,
+    typer.Option(
+        "--reference",
+        help="Beside the reference results, where setting, data, weights and seed agree.",
+    ),
+]
 
 
 class Headline(StrEnum):
@@ -53,6 +60,7 @@ def tables(
         bool,
         typer.Option("--published", help="Papers' numbers beside ours, with what differs."),
     ] = False,
+    reference: Reference = False,
 ) -> None:
     """Write LaTeX, Markdown and CSV tables of all records, or one table with rows and columns
     of your own choice, or our numbers beside published ones."""
@@ -61,17 +69,20 @@ def tables(
     folder = output or _beside(results, "tables")
     chosen = None if headline is Headline.last else headline.value
     if published:
-        if rows is not None or where or siunitx or chosen:
+        if rows is not None or where or siunitx or chosen or reference:
             raise UserError(
-                "--published is a table of its own: leave --rows, --where, --headline, --siunitx."
+                "--published is a table of its own: leave --rows, --where, --headline, --siunitx, "
+                "--reference."
             )
         reporting.write_published(results, folder, out, err)
         return
     if rows is None:
         if where:
             raise UserError("--where narrows down a table of your own: name its --rows too.")
-        reporting.write_tables(results, folder, chosen, siunitx, out, err)
+        reporting.write_tables(results, folder, chosen, siunitx, reference, out, err)
         return
+    if reference:
+        raise UserError("--reference is for the tables that are always made: leave --rows out.")
     asked = [_names(rows), _names(columns), _names(metric)]
     reporting.write_pivot(results, folder, asked, where or [], chosen, siunitx, out, err)
 
@@ -91,11 +102,12 @@ def report(
     output: Annotated[
         Path | None, typer.Option("-o", "--out", help="Default: RESULTS/report.html.")
     ] = None,
+    reference: Reference = False,
 ) -> None:
     """Write one HTML page of all records: leaderboards, plots, and every cell's settings."""
     from fplbench import reporting
 
-    reporting.write_page(results, output or _beside(results, "report.html"), out, err)
+    reporting.write_page(results, output or _beside(results, "report.html"), reference, out, err)
 
 
 def pack(

@@ -221,7 +221,7 @@ def _table(
     rows: list[Row], columns: list[str], found: Found, problems: list[Problem]
 ) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=_in_order(columns, rows))
-    settings = {record.id: _settings(record) for _, record in found}
+    settings = {record.id: settings_of(record) for _, record in found}
     for name in _in_order([], list(settings.values())):
         # As objects: beside a missing value, pandas would make the integer 16 into 16.0.
         values = [settings[cell_id].get(name) for cell_id in table["id"]]
@@ -232,7 +232,8 @@ def _table(
     return table
 
 
-def _settings(record: Record) -> Row:
+def settings_of(record: Record) -> Row:
+    """A cell's settings and identities, by their columns in the tables."""
     groups: dict[str, Mapping[str, JsonValue]] = {
         "set": record.settings,
         "scen": record.scenario_settings,
