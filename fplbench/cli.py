@@ -218,7 +218,9 @@ def list_(kind: Kind, plugins: Plugins = None, data_root: DataRoot = None) -> No
 
 @app.command()
 def show(
-    path: Annotated[Path, typer.Argument(help="A cell's folder, or a folder of cells.")],
+    path: Annotated[
+        Path, typer.Argument(help="A cell's folder, a folder of cells, or a packed file.")
+    ],
 ) -> None:
     """Show a record, or the records of a folder."""
     from fplbench import listing
@@ -234,6 +236,7 @@ app.command()(contract_command.exam)
 app.command()(report_commands.tables)
 app.command()(report_commands.plots)
 app.command()(report_commands.report)
+app.command()(report_commands.pack)
 app.command()(machine_commands.doctor)
 
 
