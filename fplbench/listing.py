@@ -13,8 +13,8 @@ from fplbench import registry
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.method import Method
+from fplbench.records.store import Record, cell_folders, is_cell, read_or_explain, read_record
 from fplbench.registry import Found
-from fplbench.store import Record, cell_folders, is_cell, read_or_explain, read_record
 
 
 def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> RenderableType:

@@ -26,10 +26,10 @@ from fplbench.grid.stale import Made, earlier, told
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.grid.work import Job, Setup, Tools, settled
 from fplbench.grid.workbench import Workbench
+from fplbench.records.store import Store
 from fplbench.registry import Broken, Found
 from fplbench.screen import Screen
 from fplbench.spec import Cell, Request
-from fplbench.store import Store
 
 ALL = ("all",)
 INTERRUPTED = 130

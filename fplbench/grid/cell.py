@@ -21,15 +21,15 @@ from fplbench.engine.evaluate import Accuracies, evaluate, not_applicable
 from fplbench.engine.federation import Federation, Images
 from fplbench.engine.rounds import RoundLog, run_round
 from fplbench.errors import Diverged, UserError
-from fplbench.grid.checkpoint import State
 from fplbench.grid.defaults import changed
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.validation import on_validation
 from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
+from fplbench.records.checkpoint import State
+from fplbench.records.store import Failure, Metric, Record, Status, Traffic
 from fplbench.scenarios import SCENARIOS
 from fplbench.spec import PROTOCOL, Cell
-from fplbench.store import Failure, Metric, Record, Status, Traffic
 
 # Called with the rounds done, their number, and the last one's row of the history.
 OnRound = Callable[[int, int, dict[str, float]], None]

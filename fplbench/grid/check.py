@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fplbench.errors import UserError
 from fplbench.grid.claims import FOLDER, Claims
-from fplbench.store import (
+from fplbench.records.store import (
     SUMS,
     WORK,
     DamagedRecord,

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from fplbench.errors import UserError
-from fplbench.grid import checkpoint
-from fplbench.grid.checkpoint import DamagedCheckpoint, State
 from fplbench.grid.claims import Held
 from fplbench.grid.stop import Stop
-from fplbench.store import LOG, WORK
+from fplbench.records import checkpoint
+from fplbench.records.checkpoint import DamagedCheckpoint, State
+from fplbench.records.store import LOG, WORK
 
 SHOWN = ("loss", "local", "base", "novel", "domains", "global", "seconds")
 

@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from fplbench.errors import UserError
-from fplbench.store import Record, Store
+from fplbench.records.store import Record, Store
 
 FOLDER = ".plans"
 

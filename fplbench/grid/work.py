@@ -22,9 +22,9 @@ from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.stop import Stop
 from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
+from fplbench.records.store import WORK, Store
 from fplbench.registry import Found
 from fplbench.spec import Cell
-from fplbench.store import WORK, Store
 
 POLL = 2.0
 """Seconds between two looks at cells that run elsewhere."""

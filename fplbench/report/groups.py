@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from fplbench.results import LAST
+from fplbench.records.results import LAST
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")

@@ -18,12 +18,12 @@ import jinja2
 
 import fplbench
 from fplbench.errors import UserError
+from fplbench.records.results import Found, results_of
+from fplbench.records.store import Problem
 from fplbench.report.boards import boards
 from fplbench.report.cells import Pool, cell
 from fplbench.report.groups import METRIC_TITLES, split
 from fplbench.report.tables import NOTHING
-from fplbench.results import Found, results_of
-from fplbench.store import Problem
 
 OWN = ("tools", "charts", "figures", "boards", "cell", "page")
 SCRIPTS = (

@@ -10,6 +10,8 @@ import matplotlib
 import pandas as pd
 
 from fplbench.errors import UserError
+from fplbench.records.results import Found, clients_of, history_of, read_cells, results_of
+from fplbench.records.store import Record
 from fplbench.report import figures, partitions, ranks, sweeps
 from fplbench.report.groups import Group, file_name, split
 from fplbench.report.layout import (
@@ -21,8 +23,6 @@ from fplbench.report.layout import (
 )
 from fplbench.report.looks import RC, looks
 from fplbench.report.tables import NOTHING
-from fplbench.results import Found, clients_of, history_of, read_cells, results_of
-from fplbench.store import Record
 
 
 def write_plots(path: Path | str, out: Path, titles: Mapping[str, str]) -> list[Path]:

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from fplbench import registry
-from fplbench.grid import checkpoint
 from fplbench.grid.cell import Outcome, run_cell
-from fplbench.grid.checkpoint import DamagedCheckpoint, State
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
 from fplbench.grid.stop import Stop, Stopped
 from fplbench.grid.workbench import Workbench
+from fplbench.records import checkpoint
+from fplbench.records.checkpoint import DamagedCheckpoint, State
 from fplbench.spec import Request
 
 METHODS, DATASETS = registry.methods(), registry.datasets()

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fplbench.grid import checkpoint
-from fplbench.grid.checkpoint import State
 from fplbench.grid.claims import Claims
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.stop import Stop, Stopped
+from fplbench.records import checkpoint
+from fplbench.records.checkpoint import State
 
 STATE = State({"server.ctx": torch.zeros(2)}, {"round": 1})
 ROW = {"round": 1, "loss": 2.5, "local": 61.25, "seconds": 0.5}

@@ -10,7 +10,7 @@ import pytest
 from command_line import call
 from make_records import make_record, write_done
 
-from fplbench.store import Metric, Store
+from fplbench.records.store import Metric, Store
 
 
 def test_report_writes_one_file_and_names_it(

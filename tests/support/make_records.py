@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fplbench.records.store import Failure, Metric, Record, Store, Traffic
 from fplbench.spec import PROTOCOL
-from fplbench.store import Failure, Metric, Record, Store, Traffic
 
 TITLES = {
     "zeroshot": "CLIP zero-shot",

@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import JsonValue
 
 from fplbench.errors import UserError
-from fplbench.store import (
+from fplbench.records.store import (
     DamagedRecord,
     Problem,
     Record,
