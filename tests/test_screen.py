@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 
 from fplbench import registry
+from fplbench.features.stock import Workbench
 from fplbench.grid.work import Job
-from fplbench.grid.workbench import Workbench
 from fplbench.screen import Screen
 from fplbench.spec import Cell, Training
 

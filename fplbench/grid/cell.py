@@ -21,10 +21,10 @@ from fplbench.engine.evaluate import Accuracies, evaluate, not_applicable
 from fplbench.engine.federation import Federation, Images
 from fplbench.engine.rounds import RoundLog, run_round
 from fplbench.errors import Diverged, UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid.defaults import changed
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.validation import on_validation
-from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
 from fplbench.records.checkpoint import State
 from fplbench.records.store import Failure, Metric, Record, Status, Traffic

@@ -16,11 +16,11 @@ from typing import Protocol
 
 from fplbench import environment, registry
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.claims import FOLDER, Claims, Held
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.stop import Stop
-from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
 from fplbench.records.store import WORK, Store
 from fplbench.registry import Found

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from fplbench import registry
+from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
-from fplbench.grid.workbench import Workbench
 from fplbench.scenarios import SCENARIOS
 from fplbench.spec import Request, Training
 

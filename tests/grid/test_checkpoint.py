@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from fplbench import registry
+from fplbench.features.stock import Workbench
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
 from fplbench.grid.stop import Stop, Stopped
-from fplbench.grid.workbench import Workbench
 from fplbench.records import checkpoint
 from fplbench.records.checkpoint import DamagedCheckpoint, State
 from fplbench.spec import Request

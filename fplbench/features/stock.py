@@ -15,7 +15,7 @@ from fplbench.data.prepare import prepared
 from fplbench.data.progress import Progress, Watch, unwatched
 from fplbench.dataset import Data, Dataset, IntArray, chosen
 from fplbench.engine.federation import Images
-from fplbench.features import features
+from fplbench.features.cache import features
 from fplbench.method import Method, Task
 from fplbench.spec import Cell, Precision
 from fplbench.task import PromptTask

@@ -29,7 +29,7 @@ from fplbench.clip import Backbone
 from fplbench.data.progress import Progress
 from fplbench.dataset import Data
 from fplbench.errors import UserError
-from fplbench.views import VIEWS_VERSION, Seen
+from fplbench.features.views import VIEWS_VERSION, Seen
 
 FloatArray = NDArray[np.float32] | NDArray[np.float16]
 
