@@ -13,7 +13,8 @@ from fplbench import registry
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.method import Method
-from fplbench.records.store import Record, cell_folders, is_cell, read_or_explain, read_record
+from fplbench.records.record import Record
+from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
 from fplbench.registry import Found
 
 

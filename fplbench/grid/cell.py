@@ -27,7 +27,7 @@ from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.validation import on_validation
 from fplbench.method import Method
 from fplbench.records.checkpoint import State
-from fplbench.records.store import Failure, Metric, Record, Status, Traffic
+from fplbench.records.record import Failure, Metric, Record, Status, Traffic
 from fplbench.scenarios import SCENARIOS
 from fplbench.spec import PROTOCOL, Cell
 

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from fplbench.errors import UserError
 from fplbench.grid.claims import FOLDER, Claims
+from fplbench.records.record import Record
 from fplbench.records.store import (
     SUMS,
     WORK,
     DamagedRecord,
-    Record,
     cell_folders,
     read_checked,
     read_history,

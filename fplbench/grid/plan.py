@@ -16,7 +16,8 @@ from statistics import fmean
 from typing import Any
 
 from fplbench.errors import UserError
-from fplbench.records.store import Record, Store
+from fplbench.records.record import Record
+from fplbench.records.store import Store
 
 FOLDER = ".plans"
 

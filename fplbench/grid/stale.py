@@ -8,7 +8,7 @@ from itertools import groupby
 
 from fplbench.grid.plan import Files
 from fplbench.provenance import Hashes, differences, hash_of
-from fplbench.records.store import Record
+from fplbench.records.record import Record
 from fplbench.spec import PROTOCOL, Cell
 
 WORDS = {

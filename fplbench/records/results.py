@@ -17,10 +17,10 @@ import pandas as pd
 from pydantic import JsonValue
 
 from fplbench.errors import UserError
+from fplbench.records.record import Record
 from fplbench.records.store import (
     DamagedRecord,
     Problem,
-    Record,
     cell_folders,
     read_history,
     read_or_explain,

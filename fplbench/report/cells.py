@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from pydantic import JsonValue
 
-from fplbench.records.store import DamagedRecord, Record, read_history
+from fplbench.records.record import Record
+from fplbench.records.store import DamagedRecord, read_history
 from fplbench.report.groups import METRIC_TITLES
 
 # What keeps the page of a thousand cells small: a longer history is thinned to this many rounds,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from fplbench.records.store import Record
+from fplbench.records.record import Record
 from fplbench.report.figures import about_lines
 from fplbench.report.looks import new_figure, save
 

@@ -10,8 +10,8 @@ import matplotlib
 import pandas as pd
 
 from fplbench.errors import UserError
+from fplbench.records.record import Record
 from fplbench.records.results import Found, clients_of, history_of, read_cells, results_of
-from fplbench.records.store import Record
 from fplbench.report import figures, partitions, ranks, sweeps
 from fplbench.report.groups import Group, file_name, split
 from fplbench.report.layout import (

@@ -17,7 +17,8 @@ from fplbench.grid import plan
 from fplbench.grid.plan import Planned
 from fplbench.grid.stale import Made, earlier, outdated, told
 from fplbench.provenance import hash_of
-from fplbench.records.store import Record, Store
+from fplbench.records.record import Record
+from fplbench.records.store import Store
 from fplbench.spec import PROTOCOL, Cell, Training
 
 IDENTITY = {"method": "m1", "dataset": "d1", "data": "x", "split": "theirs", "weights": "w"}

@@ -16,16 +16,8 @@ from make_records import make_history, make_record, write_done, write_stopped
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
-from fplbench.records.store import (
-    HISTORY,
-    PROMPTS,
-    RECORD,
-    SUMS,
-    DamagedRecord,
-    Metric,
-    Record,
-    Store,
-)
+from fplbench.records.record import Metric, Record
+from fplbench.records.store import HISTORY, PROMPTS, RECORD, SUMS, DamagedRecord, Store
 
 TENSORS = {"ctx": torch.arange(6.0).reshape(2, 3), "server": torch.ones(1, 3).expand(4, 3)}
 

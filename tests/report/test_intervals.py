@@ -10,8 +10,9 @@ import pytest
 from make_records import TITLES, make_record, store_values, write_done, write_stopped
 from scipy.stats import bootstrap
 
+from fplbench.records.record import Metric
 from fplbench.records.results import load_clients, load_results
-from fplbench.records.store import Metric, Store
+from fplbench.records.store import Store
 from fplbench.report.entries import Entry
 from fplbench.report.groups import split
 from fplbench.report.intervals import intervals

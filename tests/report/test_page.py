@@ -15,8 +15,9 @@ from make_records import TITLES, make_record, write_done, write_stopped
 
 import fplbench.report
 from fplbench.errors import UserError
+from fplbench.records.record import Failure
 from fplbench.records.results import read_cells
-from fplbench.records.store import Failure, Store
+from fplbench.records.store import Store
 from fplbench.report.page import SCRIPTS, write_page
 
 VENDOR = Path(fplbench.report.__file__).parent / "vendor"

@@ -10,8 +10,9 @@ from command_line import call
 from make_records import make_record, write_done
 
 from fplbench import registry
+from fplbench.records.record import Metric
 from fplbench.records.results import load_results
-from fplbench.records.store import Metric, Store
+from fplbench.records.store import Store
 from fplbench.report import beside
 from fplbench.report.beside import compare
 from fplbench.report.published import Published, no_evidence, published, words

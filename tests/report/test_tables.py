@@ -6,8 +6,9 @@ from pathlib import Path
 
 from make_records import TITLES, make_record, store_values, write_done, write_stopped
 
+from fplbench.records.record import Metric
 from fplbench.records.results import load_results
-from fplbench.records.store import Metric, Store
+from fplbench.records.store import Store
 from fplbench.report.entries import Entry
 from fplbench.report.layout import Layout
 from fplbench.report.tables import layouts, write_tables

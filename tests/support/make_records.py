@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fplbench.records.store import Failure, Metric, Record, Store, Traffic
+from fplbench.records.record import Failure, Metric, Record, Traffic
+from fplbench.records.store import Store
 from fplbench.spec import PROTOCOL
 
 TITLES = {
