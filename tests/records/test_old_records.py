@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command_line import call
 
-from fplbench.grid.check import damage
+from fplbench.records.check import damage
 from fplbench.records.results import load_results
 from fplbench.records.store import Store
 
