@@ -180,10 +180,10 @@ class Runner:
         def on_round(done: int, rounds: int, row: dict[str, float]) -> None:
             self.watcher.round(self.number, done, rounds, row)
 
-        self.tools.bench.on_encoded = partial(self.watcher.encoded, self.number)
+        on_encoded = partial(self.watcher.encoded, self.number)
         try:
             method = self.tools.method(job.cell)
-            outcome = run_cell(job.cell, self.tools.bench, method, on_round, journal)
+            outcome = run_cell(job.cell, self.tools.bench, method, on_round, journal, on_encoded)
             if held.lost():
                 return False
         except ClaimLost:
