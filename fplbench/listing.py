@@ -9,13 +9,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fplbench import packed, registry
+from fplbench import registry
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.method import Method
+from fplbench.records import packed
+from fplbench.records.record import Record
+from fplbench.records.starts import nudge
+from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
 from fplbench.registry import Found
-from fplbench.starts import nudge
-from fplbench.store import Record, cell_folders, is_cell, read_or_explain, read_record
 
 
 def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> RenderableType:

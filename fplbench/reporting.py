@@ -13,13 +13,9 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from fplbench import packed
 from fplbench.errors import UserError
-from fplbench.report.pivot import Pivot, parse_where
-from fplbench.report.tables import screen_pivot, screen_tables
-from fplbench.report.tables import write_pivot as pivot
-from fplbench.report.tables import write_tables as write
-from fplbench.results import (
+from fplbench.records import packed
+from fplbench.records.results import (
     HEADLINES,
     DamagedRecordWarning,
     clients_of,
@@ -27,8 +23,12 @@ from fplbench.results import (
     results_of,
     with_headline,
 )
-from fplbench.starts import Found, drawn, nudge
-from fplbench.store import Problem
+from fplbench.records.starts import Found, drawn, nudge
+from fplbench.records.store import Problem
+from fplbench.report.pivot import Pivot, parse_where
+from fplbench.report.tables import screen_pivot, screen_tables
+from fplbench.report.tables import write_pivot as pivot
+from fplbench.report.tables import write_tables as write
 
 
 def show(results: Path, ids: Collection[str], out: Console, err: Console) -> None:

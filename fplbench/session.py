@@ -16,20 +16,20 @@ from fplbench.data.progress import on_console
 from fplbench.dataset import Dataset, chosen
 from fplbench.environment import choose_device, choose_devices
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid import report as grid_report
 from fplbench.grid.expand import expand
-from fplbench.grid.journal import require_tensorboard
 from fplbench.grid.on_ray import on_ray, require_ray
 from fplbench.grid.plan import Files, remember
 from fplbench.grid.processes import in_process, in_processes, shared_out
+from fplbench.grid.scalars import require_tensorboard
 from fplbench.grid.stale import Made, earlier, told
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.grid.work import Job, Setup, Tools, settled
-from fplbench.grid.workbench import Workbench
+from fplbench.records.store import Store
 from fplbench.registry import Broken, Found
 from fplbench.screen import Screen
 from fplbench.spec import Cell, Request
-from fplbench.store import Store
 
 ALL = ("all",)
 INTERRUPTED = 130

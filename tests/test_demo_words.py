@@ -10,8 +10,8 @@ import pytest
 from demo_words import END, START, block, replaced
 from make_records import make_record
 
-from fplbench import packed
-from fplbench.store import Metric, Record
+from fplbench.records import packed
+from fplbench.records.record import Metric, Record
 
 METHODS = ("zeroshot", "coop", "promptfl", "fedotp", "pfedprompt", "fedpgp")
 # method -> (local, local_own, novel, domains)

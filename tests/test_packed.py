@@ -13,9 +13,9 @@ from make_records import make_record, write_done, write_stopped
 
 from fplbench import load_clients, load_history, load_results, packed
 from fplbench.errors import UserError
+from fplbench.records.results import DamagedRecordWarning, read_cells
+from fplbench.records.store import Store
 from fplbench.report.plots import write_plots
-from fplbench.results import DamagedRecordWarning, read_cells
-from fplbench.store import Store
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 
 from fplbench import registry
+from fplbench.features.stock import Workbench
 from fplbench.grid.work import Job
-from fplbench.grid.workbench import Workbench
 from fplbench.screen import Screen
 from fplbench.spec import Cell, Training
 
@@ -59,8 +59,13 @@ def test_the_image_tower_tells_how_far_it_is_and_only_while_it_works(tmp_path: P
     told: list[tuple[int, int]] = []
     for _ in range(2):
         bench = Workbench(registry.datasets().classes, None, tmp_path, torch.device("cpu"))
-        bench.on_encoded = lambda done, images: told.append((done, images))
-        images = bench.images("tiny", "digits", "test", frozenset({"pooled"}))
+        images = bench.images(
+            "tiny",
+            "digits",
+            "test",
+            frozenset({"pooled"}),
+            progress=lambda done, images: told.append((done, images)),
+        )
     count = len(images.labels)
     assert told[0] == (64, count)
     assert told[-1] == (count, count)

@@ -13,7 +13,7 @@ from fplbench.grid.claims import Claims
 from fplbench.grid.processes import ATTEMPTS
 from fplbench.grid.stop import Stop
 from fplbench.grid.work import POLL, Job, Runner, Setup, Tools, Watcher, keep, settled
-from fplbench.store import Store
+from fplbench.records.store import Store
 
 GRACE = 10.0
 """Seconds that tasks have to leave."""

@@ -17,7 +17,7 @@ from fplbench.errors import UserError
 from fplbench.grid.cell import killed
 from fplbench.grid.stop import EXIT, Stop, Stopped
 from fplbench.grid.work import Job, Runner, Setup, Tools, Watcher, keep, settled
-from fplbench.store import Store
+from fplbench.records.store import Store
 
 ATTEMPTS = 2
 """How many processes a cell may take down before it is recorded as failed."""

@@ -15,7 +15,8 @@ from fplbench.errors import UserError
 from fplbench.grid.claims import Claim, Claims
 from fplbench.grid.plan import Planned, duration, estimate, known_files, latest
 from fplbench.grid.stale import outdated, together
-from fplbench.store import LOG, WORK, Record, Store
+from fplbench.records.record import Record
+from fplbench.records.store import LOG, WORK, Store
 
 SHOWN = 12
 """Lines of a kind before the rest is counted only."""

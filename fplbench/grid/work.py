@@ -16,15 +16,15 @@ from typing import Protocol
 
 from fplbench import environment, registry
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.claims import FOLDER, Claims, Held
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.stop import Stop
-from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
+from fplbench.records.store import WORK, Store
 from fplbench.registry import Found
 from fplbench.spec import Cell
-from fplbench.store import WORK, Store
 
 POLL = 2.0
 """Seconds between two looks at cells that run elsewhere."""
@@ -180,10 +180,10 @@ class Runner:
         def on_round(done: int, rounds: int, row: dict[str, float]) -> None:
             self.watcher.round(self.number, done, rounds, row)
 
-        self.tools.bench.on_encoded = partial(self.watcher.encoded, self.number)
+        on_encoded = partial(self.watcher.encoded, self.number)
         try:
             method = self.tools.method(job.cell)
-            outcome = run_cell(job.cell, self.tools.bench, method, on_round, journal)
+            outcome = run_cell(job.cell, self.tools.bench, method, on_round, journal, on_encoded)
             if held.lost():
                 return False
         except ClaimLost:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from pydantic import JsonValue
 
-from fplbench import packed
+from fplbench.records import packed
+from fplbench.records.record import Record
+from fplbench.records.store import DamagedRecord
 from fplbench.report.groups import METRIC_TITLES
-from fplbench.store import DamagedRecord, Record
 
 # What keeps the page of a thousand cells small: a longer history is thinned to this many rounds,
 # and where a cell has more numbers of single clients than this, the record alone has the rest.

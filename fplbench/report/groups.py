@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+from fplbench.records.results import LAST
 from fplbench.report import reference_rows
-from fplbench.results import LAST
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")

@@ -19,13 +19,13 @@ import pandas as pd
 
 import fplbench
 from fplbench.errors import UserError
+from fplbench.records.results import results_of
+from fplbench.records.starts import Found, drawn
+from fplbench.records.store import Problem
 from fplbench.report.boards import boards
 from fplbench.report.cells import Pool, cell
 from fplbench.report.groups import METRIC_TITLES, split
 from fplbench.report.tables import NOTHING
-from fplbench.results import results_of
-from fplbench.starts import Found, drawn
-from fplbench.store import Problem
 
 OWN = ("tools", "charts", "figures", "boards", "cell", "page")
 SCRIPTS = (

@@ -14,8 +14,12 @@ import pandas as pd
 from pydantic import JsonValue
 
 import fplbench
-from fplbench import packed
 from fplbench.errors import UserError
+from fplbench.records import packed
+from fplbench.records.record import Record
+from fplbench.records.results import Row, results_of, settings_of
+from fplbench.records.starts import Found
+from fplbench.records.store import Problem
 from fplbench.report.groups import (
     HEADLINES,
     OF_METHOD,
@@ -24,9 +28,6 @@ from fplbench.report.groups import (
     metric_title,
     show,
 )
-from fplbench.results import Row, results_of, settings_of
-from fplbench.starts import Found
-from fplbench.store import Problem, Record
 
 FILE = Path(fplbench.__file__).parent / "reference" / "embedded.jsonl"
 """In a checkout this folder is a link to results/reference."""

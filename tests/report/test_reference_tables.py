@@ -8,13 +8,14 @@ import pytest
 from command_line import call
 from make_records import TITLES, make_record, write_done
 
-from fplbench import packed
 from fplbench.errors import UserError
+from fplbench.records import packed
+from fplbench.records.record import Metric, Record
+from fplbench.records.results import read_cells, results_of
+from fplbench.records.store import Store
 from fplbench.report import reference
 from fplbench.report.groups import split
 from fplbench.report.tables import layouts
-from fplbench.results import read_cells, results_of
-from fplbench.store import Metric, Record, Store
 
 
 @pytest.fixture

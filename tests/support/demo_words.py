@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fplbench.records.results import load_results
 from fplbench.report import captions
 from fplbench.report.groups import Group, split
 from fplbench.report.layout import by_data_set, entry
 from fplbench.report.significance import LEVEL, Behind, between, holm
 from fplbench.report.tables import markdown_entry, markdown_label
 from fplbench.reporting import titles
-from fplbench.results import load_results
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

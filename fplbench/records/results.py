@@ -17,10 +17,16 @@ from pathlib import Path
 import pandas as pd
 from pydantic import JsonValue
 
-from fplbench import packed
 from fplbench.errors import UserError
-from fplbench.starts import Found, drawn, numbers, repeats, spread
-from fplbench.store import DamagedRecord, Problem, Record, cell_folders, read_or_explain
+from fplbench.records import packed
+from fplbench.records.record import Record
+from fplbench.records.starts import Found, drawn, numbers, repeats, spread
+from fplbench.records.store import (
+    DamagedRecord,
+    Problem,
+    cell_folders,
+    read_or_explain,
+)
 
 CELL = ["id", "status", "method", "title", "dataset", "scenario", "backbone", "seed", "finished"]
 RESULTS = [

@@ -17,7 +17,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
-from fplbench.store import READABLE, Problem, Record, read_history
+from fplbench.records.record import READABLE, Record
+from fplbench.records.store import Problem, read_history
 
 SUFFIX = ".jsonl"
 FORMAT = 1
