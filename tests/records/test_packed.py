@@ -11,7 +11,8 @@ import pytest
 from command_line import call
 from make_records import make_record, write_done, write_stopped
 
-from fplbench import load_clients, load_history, load_results, packed
+from fplbench import load_clients, load_history, load_results
+from fplbench.records import packed
 from fplbench.errors import UserError
 from fplbench.records.results import DamagedRecordWarning, read_cells
 from fplbench.records.store import Store
