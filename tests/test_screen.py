@@ -31,14 +31,14 @@ def shown(terminal: bool) -> str:
     console = Console(file=file, force_terminal=terminal, width=120)
     job = Job(CELL, "an id")
     with Screen(2, console) as screen:
-        screen.began(0, job)
-        screen.encoded(0, 64, 1078)
+        screen.began(job)
+        screen.encoded(job, 64, 1078)
         screen._bars.refresh()
-        screen.round(0, 2, 4, {"loss": 1.25, "local": 61.5, "novel": float("nan")})
+        screen.round(job, 2, 4, {"loss": 1.25, "local": 61.5, "novel": float("nan")})
         screen._bars.refresh()
-        screen.round(0, 3, 4, {"loss": 1.125})
+        screen.round(job, 3, 4, {"loss": 1.125})
         screen._bars.refresh()
-        screen.ended(0, job)
+        screen.ended(job)
     return file.getvalue()
 
 

@@ -12,8 +12,8 @@ from command_line import call
 from make_records import make_record, write_done, write_stopped
 
 from fplbench import load_clients, load_history, load_results
-from fplbench.records import packed
 from fplbench.errors import UserError
+from fplbench.records import packed
 from fplbench.records.results import DamagedRecordWarning, read_cells
 from fplbench.records.store import Store
 from fplbench.report.plots import write_plots
