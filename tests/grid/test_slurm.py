@@ -76,7 +76,7 @@ def test_what_cannot_be_asked_is_one_sentence(text: str, why: str) -> None:
 def test_the_log_of_a_running_cell_tells_its_round(tmp_path: Path) -> None:
     assert last_round(tmp_path, "cell") is None
     journal = Journal(tmp_path, "cell")
-    journal.note("goes on after round 2")
+    journal.log.note("goes on after round 2")
     assert last_round(tmp_path, "cell") is None
     journal.round({"round": 3, "loss": 1.25, "local": 61.5, "seconds": 2e-5}, 40)
     journal.note("no checkpoint: No space left on device")
