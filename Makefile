@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint tables plots report bench lock clean
+.PHONY: help setup demo test lint tables plots report reference bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,15 @@ plots: $(INSTALLED) ## Draw plots of all records in RESULTS (default: results)
 report: $(INSTALLED) ## Write one HTML page of all records in RESULTS (default: results)
 	$(BIN)/fplbench report $(RESULTS)
 
+# Every scenario that the embedded data sets can be split for, with its defaults.
+EVERYTHING = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp --seeds 0,1,2,3,4,5,6,7 \
+	--out $(RESULTS)/reference-runs
+reference: $(INSTALLED) ## Run all cells of the reference results (hours); rewrites their file
+	$(BIN)/fplbench run $(EVERYTHING) --datasets shapes,digits,shapes_domains
+	$(BIN)/fplbench run $(EVERYTHING) --datasets shapes --scenario pathological,personal,iid
+	$(BIN)/fplbench run $(EVERYTHING) --datasets digits --scenario pathological,iid
+	$(BIN)/fplbench pack $(RESULTS)/reference-runs results/reference/embedded.jsonl
+
 bench: $(INSTALLED) ## Time the engine beside published local training; rewrites docs/performance.md
 	$(BIN)/pytest tests/bench -m "not gpu" --benchmark-disable --bench-out $(RESULTS)/bench \
 		--bench-docs docs/performance.md
@@ -53,7 +62,7 @@ clean: ## Remove what tools leave behind; the environment and the results stay
 
 # uv does not read pip's settings: where only pip is told which registry to use, pip installs.
 $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock \
 		|| $(BIN)/python -m pip install --quiet -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fplbench.results import load_clients, load_history, load_results
+    from fplbench.records.results import load_clients, load_history, load_results
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_clients", "load_history", "load_results"]
@@ -14,7 +14,7 @@ __all__ = ["__version__", "load_clients", "load_history", "load_results"]
 def __getattr__(name: str) -> Any:
     """The tables for a notebook, imported when asked for: `import fplbench` stays instant."""
     if name in __all__:
-        from fplbench import results
+        from fplbench.records import results
 
         return getattr(results, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -48,6 +48,7 @@ class Executor(StrEnum):
 
     local = "local"
     ray = "ray"
+    slurm = "slurm"
 
 
 def main() -> None:
@@ -148,9 +149,21 @@ def run(
         int | None,
         typer.Option(help="Of each process; by default the cores are shared out.", min=1),
     ] = None,
-    executor: Annotated[Executor, typer.Option(help="This machine, or Ray.")] = Executor.local,
+    executor: Annotated[
+        Executor, typer.Option(help="This machine, Ray or Slurm.")
+    ] = Executor.local,
     gpus_per_cell: Annotated[
         float | None, typer.Option(help="For Ray: the part of a GPU that a cell takes.", min=0)
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For Slurm: an option of sbatch as KEY=VALUE, e.g. partition=gpu, time=4:00:00, "
+            "gres=gpu:1; or setup=COMMAND, run before a job; repeatable."
+        ),
+    ] = None,
+    cells_per_task: Annotated[
+        int | None, typer.Option(help="For Slurm: cells of a job; by default 1.", min=1)
     ] = None,
     checkpoint: Annotated[
         float, typer.Option(help="Seconds between checkpoints of a cell; 0: every round.", min=0)
@@ -199,6 +212,8 @@ def run(
         threads=threads,
         executor=executor.value,
         gpus_per_cell=gpus_per_cell,
+        slurm=tuple(slurm or ()),
+        cells_per_task=cells_per_task,
         retry_failed=retry_failed,
         tensorboard=tensorboard,
         checkpoint=checkpoint,
@@ -218,7 +233,9 @@ def list_(kind: Kind, plugins: Plugins = None, data_root: DataRoot = None) -> No
 
 @app.command()
 def show(
-    path: Annotated[Path, typer.Argument(help="A cell's folder, or a folder of cells.")],
+    path: Annotated[
+        Path, typer.Argument(help="A cell's folder, a folder of cells, or a packed file.")
+    ],
 ) -> None:
     """Show a record, or the records of a folder."""
     from fplbench import listing
@@ -234,6 +251,7 @@ app.command()(contract_command.exam)
 app.command()(report_commands.tables)
 app.command()(report_commands.plots)
 app.command()(report_commands.report)
+app.command()(report_commands.pack)
 app.command()(machine_commands.doctor)
 
 

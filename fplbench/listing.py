@@ -13,9 +13,11 @@ from fplbench import registry
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.method import Method
+from fplbench.records import packed
+from fplbench.records.record import Record
+from fplbench.records.starts import nudge
+from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
 from fplbench.registry import Found
-from fplbench.starts import nudge
-from fplbench.store import Record, cell_folders, is_cell, read_or_explain, read_record
 
 
 def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> RenderableType:
@@ -96,19 +98,20 @@ def shown(path: Path) -> Iterator[RenderableType]:
     """One record in full, or a line for each record of a folder."""
     if not path.exists():
         raise UserError(f"There is nothing at {path}: give a cell's folder or a folder of cells.")
-    if path.is_file():
+    if path.is_file() and is_cell(path.parent):
         path = path.parent
     if is_cell(path):
         yield from _record(read_record(path))
         return
     table = _table("cell", "status", "metrics (%)")
     problems = []
-    for folder in cell_folders(path):
-        found = read_or_explain(folder)
+    here = [(folder, read_or_explain(folder)) for folder in cell_folders(path)]
+    for place, found in [*here, *packed.outcomes(path)]:
         if isinstance(found, Record):
             means = ", ".join(f"{name} {m.mean:.1f}" for name, m in found.metrics.items())
+            name = str(place.relative_to(path)) if place.is_dir() else found.id
             start = f", moved start {nudge(found)}" if nudge(found) else ""
-            _row(table, str(folder.relative_to(path)), found.status + start, means)
+            _row(table, name, found.status + start, means)
         else:
             problems.append(Text(found.message, style="red"))
     if not table.row_count and not problems:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from fplbench import render as renderer
 from fplbench import render_fields
 from fplbench.dataset import ImageArray, IntArray, Split
+from fplbench.records.atomic import write_aside
 from fplbench.render import COLOURS, PATTERNS, SHAPES, STYLES, Difficulty, Labels, render
 from fplbench.rng import derive, numpy_generator
 
@@ -119,10 +119,8 @@ def _cached_pixels(recipe: Recipe, cache: Path) -> Pixels:
             return pixels
     pixels = np.concatenate([recipe.draw("train", recipe.train), recipe.draw("test", recipe.test)])
     cache.mkdir(parents=True, exist_ok=True)
-    aside = cache / f".{prefix}{os.getpid()}.partial"
-    with aside.open("wb") as file:
+    with write_aside(cache / f"{prefix}{_checksum(pixels)}.npy") as file:
         np.save(file, pixels)
-    os.replace(aside, cache / f"{prefix}{_checksum(pixels)}.npy")
     return pixels
 
 

@@ -14,7 +14,16 @@ from fplbench.errors import UserError
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-Results = Annotated[Path, typer.Argument(help="A folder with records, at any depth.")]
+Results = Annotated[
+    Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")
+]
+Reference = Annotated[
+    bool,
+    typer.Option(
+        "--reference",
+        help="Beside the reference results, where setting, data, weights and seed agree.",
+    ),
+]
 
 
 class Headline(StrEnum):
@@ -51,25 +60,29 @@ def tables(
         bool,
         typer.Option("--published", help="Papers' numbers beside ours, with what differs."),
     ] = False,
+    reference: Reference = False,
 ) -> None:
     """Write LaTeX, Markdown and CSV tables of all records, or one table with rows and columns
     of your own choice, or our numbers beside published ones."""
     from fplbench import reporting
 
-    folder = output or results / "tables"
+    folder = output or _beside(results, "tables")
     chosen = None if headline is Headline.last else headline.value
     if published:
-        if rows is not None or where or siunitx or chosen:
+        if rows is not None or where or siunitx or chosen or reference:
             raise UserError(
-                "--published is a table of its own: leave --rows, --where, --headline, --siunitx."
+                "--published is a table of its own: leave --rows, --where, --headline, --siunitx, "
+                "--reference."
             )
         reporting.write_published(results, folder, out, err)
         return
     if rows is None:
         if where:
             raise UserError("--where narrows down a table of your own: name its --rows too.")
-        reporting.write_tables(results, folder, chosen, siunitx, out, err)
+        reporting.write_tables(results, folder, chosen, siunitx, reference, out, err)
         return
+    if reference:
+        raise UserError("--reference is for the tables that are always made: leave --rows out.")
     asked = [_names(rows), _names(columns), _names(metric)]
     reporting.write_pivot(results, folder, asked, where or [], chosen, siunitx, out, err)
 
@@ -81,7 +94,7 @@ def plots(
     """Draw curves, trade-offs and clients of all records as PDF and PNG."""
     from fplbench import reporting
 
-    reporting.write_plots(results, output or results / "plots", out, err)
+    reporting.write_plots(results, output or _beside(results, "plots"), out, err)
 
 
 def report(
@@ -89,11 +102,28 @@ def report(
     output: Annotated[
         Path | None, typer.Option("-o", "--out", help="Default: RESULTS/report.html.")
     ] = None,
+    reference: Reference = False,
 ) -> None:
     """Write one HTML page of all records: leaderboards, plots, and every cell's settings."""
     from fplbench import reporting
 
-    reporting.write_page(results, output or results / "report.html", out, err)
+    reporting.write_page(results, output or _beside(results, "report.html"), reference, out, err)
+
+
+def pack(
+    results: Results,
+    file: Annotated[Path, typer.Argument(help="The file to write, *.jsonl.")],
+) -> None:
+    """Pack all records into one file to publish or commit: a line a cell, no tensors and no
+    histories. tables, plots, report and show read it like a folder."""
+    from fplbench import reporting
+
+    reporting.pack(results, file, out, err)
+
+
+def _beside(results: Path, name: str) -> Path:
+    """In the folder of results, or beside a file of them."""
+    return (results.parent if results.is_file() else results) / name
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -14,11 +14,8 @@ import pandas as pd
 from rich.console import Console
 
 from fplbench.errors import UserError
-from fplbench.report.pivot import Pivot, parse_where
-from fplbench.report.tables import screen_pivot, screen_tables
-from fplbench.report.tables import write_pivot as pivot
-from fplbench.report.tables import write_tables as write
-from fplbench.results import (
+from fplbench.records import packed
+from fplbench.records.results import (
     HEADLINES,
     DamagedRecordWarning,
     clients_of,
@@ -26,8 +23,12 @@ from fplbench.results import (
     results_of,
     with_headline,
 )
-from fplbench.starts import Found, drawn, nudge
-from fplbench.store import Problem
+from fplbench.records.starts import Found, drawn, nudge
+from fplbench.records.store import Problem
+from fplbench.report.pivot import Pivot, parse_where
+from fplbench.report.tables import screen_pivot, screen_tables
+from fplbench.report.tables import write_pivot as pivot
+from fplbench.report.tables import write_tables as write
 
 
 def show(results: Path, ids: Collection[str], out: Console, err: Console) -> None:
@@ -42,14 +43,21 @@ def show(results: Path, ids: Collection[str], out: Console, err: Console) -> Non
 
 
 def write_tables(
-    results: Path, output: Path, headline: str | None, siunitx: bool, out: Console, err: Console
+    results: Path,
+    output: Path,
+    headline: str | None,
+    siunitx: bool,
+    reference: bool,
+    out: Console,
+    err: Console,
 ) -> None:
     """Write all tables and name the files. headline: see results.HEADLINES; None, the last round.
+    reference: whether the reference's cells stand beside these.
 
     Clients' own numbers are of the last round alone, so another headline has no intervals of them.
     """
-    found, problems = records(results, err)
-    table, clients = _tidy(found, problems), clients_of([] if headline else found, [])
+    found, _, table = _read_beside(results, reference, err)
+    clients = clients_of([] if headline else found, [])
     if headline:
         table = with_headline(table, headline, *HEADLINES[headline])
     _name(write(table, output, titles(table), siunitx, clients), out)
@@ -114,12 +122,23 @@ def write_plots(results: Path, output: Path, out: Console, err: Console) -> None
         _name(plots.write_plots(results, output, titles(table)), out)
 
 
-def write_page(results: Path, output: Path, out: Console, err: Console) -> None:
-    """Write the page and name it."""
+def write_page(results: Path, output: Path, reference: bool, out: Console, err: Console) -> None:
+    """Write the page and name it. reference: as in write_tables."""
     from fplbench.report.page import write_page as page
 
-    found, problems = records(results, err)
-    _name([page(found, problems, output, titles(results_of(found, [])))], out)
+    found, problems, table = _read_beside(results, reference, err)
+    _name([page(found, problems, output, titles(table), table)], out)
+
+
+def pack(results: Path, file: Path, out: Console, err: Console) -> None:
+    """Pack the records into a file and name it. A cell that cannot be read would be missing
+    without a word from then on, so it is refused."""
+    found, problems = records(results, err, moved=True)
+    if problems:
+        raise UserError("Nothing was packed: mend or delete what is damaged first.")
+    whole = [record for place, record in found if place != file]
+    packed.write(whole, file)
+    out.print(f"{len(whole)} cells: {file}", markup=False, soft_wrap=True)
 
 
 def read(results: Path, err: Console) -> pd.DataFrame:
@@ -133,12 +152,28 @@ def _tidy(found: Found, problems: list[Problem]) -> pd.DataFrame:
         return results_of(found, problems)
 
 
+def _read_beside(
+    results: Path, reference: bool, err: Console
+) -> tuple[Found, list[Problem], pd.DataFrame]:
+    """The cells, those of the reference that belong beside them, and the tidy table of all."""
+    found, problems = records(results, err)
+    if not reference:
+        return found, problems, _tidy(found, problems)
+    from fplbench.report import reference as ours
+
+    theirs, damaged = ours.read()
+    _say(damaged, err)
+    problems += damaged
+    found, table = ours.beside(found, theirs)
+    table.attrs["problems"] = [problem.message for problem in problems]
+    return found, problems, table
+
+
 def records(results: Path, err: Console, moved: bool = False) -> tuple[Found, list[Problem]]:
     """The cells of a folder, moved starts among them; what cannot be read is named. UserError:
     nothing is there, or nothing but moved starts where these are not enough."""
     found, problems = read_cells(results)
-    for problem in problems:
-        err.print(problem.message, style="red", markup=False, soft_wrap=True)
+    _say(problems, err)
     if found and not moved and not drawn(found):
         raise UserError(
             f"All records under {results} are of moved starts (nudge), which stand in no table: "
@@ -147,6 +182,11 @@ def records(results: Path, err: Console, moved: bool = False) -> tuple[Found, li
     if not found:
         raise UserError(f"There are no records under {results}: `fplbench run` makes them.")
     return found, problems
+
+
+def _say(problems: Iterable[Problem], err: Console) -> None:
+    for problem in problems:
+        err.print(problem.message, style="red", markup=False, soft_wrap=True)
 
 
 def titles(table: pd.DataFrame) -> dict[str, str]:

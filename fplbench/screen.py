@@ -43,9 +43,10 @@ class Screen:
             disable=not console.is_terminal,
         )
         self._ended = 0
-        self._begun: dict[int, float] = {}
-        self._rows: dict[int, TaskID] = {}
-        self._numbers: dict[int, dict[str, float]] = {}
+        self._begun: dict[str, float] = {}
+        self._rows: dict[str, TaskID] = {}
+        self._free: list[TaskID] = []
+        self._numbers: dict[str, dict[str, float]] = {}
         self._all = self._bars.add_task("cells", total=cells, numbers="")
 
     def __enter__(self) -> Self:
@@ -63,36 +64,44 @@ class Screen:
     def stop(self) -> None:
         self._bars.stop()
 
-    def began(self, worker: int, job: Job) -> None:
-        """A worker has taken a cell."""
-        if worker not in self._rows:
-            self._rows[worker] = self._bars.add_task("", total=None, numbers="")
-        self._numbers[worker], self._begun[worker] = {}, 0.0
+    def began(self, job: Job) -> None:
+        """A runner has taken the cell: it gets a row, one that another cell has left if it can."""
+        if job.id not in self._rows:
+            row = (
+                self._free.pop() if self._free else self._bars.add_task("", total=None, numbers="")
+            )
+            self._rows[job.id] = row
+        self._numbers[job.id], self._begun[job.id] = {}, 0.0
         label = f"rounds: {job.cell.label()}"
-        self._bars.reset(self._rows[worker], description=label, total=None, numbers="")
+        self._bars.reset(self._rows[job.id], description=label, total=None, numbers="")
 
-    def encoded(self, worker: int, done: int, images: int) -> None:
-        """The image tower has done this many images of a split that the worker's cell needs."""
-        row = self._rows[worker]
-        self._bars.update(row, completed=done, total=images, numbers="images encoded first")
+    def encoded(self, job: Job, done: int, images: int) -> None:
+        """The image tower has done this many images of a split that the cell needs."""
+        if job.id in self._rows:
+            row = self._rows[job.id]
+            self._bars.update(row, completed=done, total=images, numbers="images encoded first")
 
-    def round(self, worker: int, done: int, rounds: int, row: dict[str, float]) -> None:
-        """The worker's cell has done this many rounds."""
+    def round(self, job: Job, done: int, rounds: int, row: dict[str, float]) -> None:
+        """The cell has done this many rounds."""
+        if job.id not in self._rows:
+            return
         # An accuracy is measured in some rounds only; the last one stays.
-        known = self._numbers.setdefault(worker, {})
+        known = self._numbers[job.id]
         known |= {name: row[name] for name in SHOWN if name in row and not math.isnan(row[name])}
         numbers = "  ".join(
             f"{name} {value:.3f}" if name == "loss" else f"{name} {value:.1f}%"
             for name, value in known.items()
         )
-        self._bars.update(self._rows[worker], completed=done, total=rounds, numbers=numbers)
-        self._begun[worker] = done / rounds
+        self._bars.update(self._rows[job.id], completed=done, total=rounds, numbers=numbers)
+        self._begun[job.id] = done / rounds
         self._count()
 
-    def ended(self, worker: int, job: Job) -> None:
+    def ended(self, job: Job) -> None:
         """The cell is done, or will not be, by whomever."""
         self._ended += 1
-        self._begun.pop(worker, None)
+        if job.id in self._rows:
+            self._free.append(self._rows.pop(job.id))
+            del self._begun[job.id], self._numbers[job.id]
         self._count()
 
     def _count(self) -> None:

@@ -16,20 +16,22 @@ from fplbench.data.progress import on_console
 from fplbench.dataset import Dataset, chosen
 from fplbench.environment import choose_device, choose_devices
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid import report as grid_report
+from fplbench.grid import slurm_options
 from fplbench.grid.expand import expand
-from fplbench.grid.journal import require_tensorboard
 from fplbench.grid.on_ray import on_ray, require_ray
+from fplbench.grid.on_slurm import on_slurm, require_slurm
 from fplbench.grid.plan import Files, remember
 from fplbench.grid.processes import in_process, in_processes, shared_out
+from fplbench.grid.scalars import require_tensorboard
 from fplbench.grid.stale import Made, earlier, told
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.grid.work import Job, Setup, Tools, settled
-from fplbench.grid.workbench import Workbench
+from fplbench.records.store import Store
 from fplbench.registry import Broken, Found
 from fplbench.screen import Screen
 from fplbench.spec import Cell, Request
-from fplbench.store import Store
 
 ALL = ("all",)
 INTERRUPTED = 130
@@ -48,14 +50,16 @@ class How:
     bit).
 
     device: auto, cpu, cuda:0, several with commas, or all. jobs: processes; None for one on each
-    device. checkpoint: seconds between two.
+    device. slurm: what is asked of Slurm for each job, KEY=VALUE. checkpoint: seconds between two.
     """
 
     device: str = "auto"
     jobs: int | None = None
     threads: int | None = None
-    executor: Literal["local", "ray"] = "local"
+    executor: Literal["local", "ray", "slurm"] = "local"
     gpus_per_cell: float | None = None
+    slurm: tuple[str, ...] = ()
+    cells_per_task: int | None = None
     retry_failed: bool = False
     tensorboard: bool = False
     checkpoint: float = 30.0
@@ -128,7 +132,7 @@ def opened(
     warn_of_broken([*methods.broken, *datasets.broken], err)
     environment.full_precision()
     environment.keep_freed_memory()
-    devices = choose_devices(how.device)
+    devices = _devices(how)
     setup = _setup(output, how, plugins, root, devices[0])
     # Several processes compute on the devices; this one then only looks at data and weights.
     jobs = how.jobs or len(devices)
@@ -155,10 +159,26 @@ def _check(how: How) -> None:
     """Refuse what cannot be before any data is read."""
     if how.gpus_per_cell is not None and how.executor != "ray":
         raise UserError("--gpus-per-cell is for --executor ray: add that, or use --jobs.")
+    if (how.slurm or how.cells_per_task is not None) and how.executor != "slurm":
+        raise UserError("--slurm and --cells-per-task are for --executor slurm: add that.")
     if how.executor == "ray":
         require_ray()
+    if how.executor == "slurm":
+        slurm_options.read(how.slurm)
+        require_slurm()
     if how.tensorboard:
         require_tensorboard()
+
+
+def _devices(how: How) -> list[str]:
+    """Where cells are computed. A job of Slurm's is given its own GPU alone, by the number 0."""
+    if how.executor != "slurm":
+        return choose_devices(how.device)
+    wants = slurm_options.read(how.slurm).wants_gpu()
+    device = ("cuda:0" if wants else "cpu") if how.device == "auto" else how.device
+    if device not in ("cpu", "cuda:0"):
+        raise UserError(f"--device {device}: with --executor slurm it is cpu or cuda:0.")
+    return [device]
 
 
 def _setup(
@@ -198,6 +218,12 @@ def compute(
                 device = "cuda:0" if part else "cpu"
                 there = replace(setup.absolute(), device=device, threads=setup.threads or 1)
                 on_ray(there, tools, work, screen, how.jobs, part)
+            elif how.executor == "slurm":
+                asked_of_slurm = slurm_options.read(how.slurm)
+                threads = setup.threads or asked_of_slurm.threads() or 1
+                there = replace(setup.absolute(), threads=threads)
+                pack = how.cells_per_task or 1
+                on_slurm(there, tools, work, screen, asked_of_slurm, how.jobs, pack)
             elif (how.jobs or len(devices)) == 1:
                 environment.use_threads(setup.threads)
                 in_process(setup, tools, work, screen)

@@ -14,10 +14,11 @@ from fplbench.errors import UserError
 from fplbench.grid import report as grid_report
 from fplbench.grid.stale import Made, earlier, together
 from fplbench.grid.work import Job, settled
+from fplbench.records.record import Record
+from fplbench.records.starts import Found, drawn
+from fplbench.records.store import Store
 from fplbench.session import How, Opened
 from fplbench.spec import Cell
-from fplbench.starts import Found, drawn
-from fplbench.store import Record, Store
 
 Work = dict[tuple[Path, int], list[Job]]
 """Cells to compute by their store and the number of threads."""

@@ -32,6 +32,8 @@ from fplbench import registry
 print(fplbench.__file__, fplbench.__version__)
 print(registry.methods().get("probe_method").__module__)
 print(registry.datasets().get("probe_images").__module__)
+from fplbench.report import reference
+print(len(reference.read()[0]) > 2)
 """
 
 
@@ -46,6 +48,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("fplbench", "methods", "datasets"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=ignored)
+    (copy / "results" / "reference").mkdir(parents=True)
+    for file in (ROOT / "results" / "reference").glob("*.jsonl"):
+        shutil.copy(file, copy / "results" / "reference")
     for name, text in PROBES.items():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_text(text)
@@ -67,8 +72,8 @@ def test_a_wheel_holds_every_file_of_the_package_and_nothing_beside_it(
     checkout: Path, wheel: Path
 ) -> None:
     package = checkout / "fplbench"
-    # Path.rglob does not follow the symlinks to the plug-in folders.
-    roots = [package, package / "methods", package / "datasets"]
+    # Path.rglob does not follow the symlinks.
+    roots = [package, *(package / name for name in ("methods", "datasets", "reference"))]
     wanted = {
         path.relative_to(checkout).as_posix()
         for root in roots
@@ -105,12 +110,13 @@ def test_a_wheel_made_from_the_source_archive_is_the_same(
 def test_an_installed_wheel_finds_its_plugins_from_anywhere(wheel: Path, tmp_path: Path) -> None:
     python = layered(tmp_path / "environment", with_links=False)
     install(python, wheel)
-    where, method, dataset = run(python, "-c", LOOK, cwd=tmp_path).splitlines()
+    where, method, dataset, reference = run(python, "-c", LOOK, cwd=tmp_path).splitlines()
     file, version = where.rsplit(" ", 1)
     assert Path(file).is_relative_to(tmp_path / "environment")
     assert version == fplbench.__version__
     assert method == "fplbench.methods.probe_method"
     assert dataset == "fplbench.datasets.probe_images"
+    assert reference == "True"
 
 
 def test_an_editable_install_finds_its_plugins_in_the_checkout(
@@ -118,10 +124,11 @@ def test_an_editable_install_finds_its_plugins_in_the_checkout(
 ) -> None:
     python = layered(tmp_path / "environment", with_links=False)
     install(python, "--editable", checkout)
-    where, method, dataset = run(python, "-c", LOOK, cwd=tmp_path).splitlines()
+    where, method, dataset, reference = run(python, "-c", LOOK, cwd=tmp_path).splitlines()
     assert Path(where.rsplit(" ", 1)[0]) == checkout / "fplbench" / "__init__.py"
     assert method == "fplbench.methods.probe_method"
     assert dataset == "fplbench.datasets.probe_images"
+    assert reference == "True"
     # Nothing but the package itself becomes importable: no bare `tests` or `docs`.
     absent = "import importlib.util as u; print(u.find_spec('datasets'), u.find_spec('methods'))"
     assert run(python, "-c", absent, cwd=tmp_path).split() == ["None", "None"]

@@ -11,8 +11,8 @@ from command_line import call
 
 from fplbench import registry
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
-from fplbench.grid.workbench import Workbench
 from fplbench.preset import overridden, preset, presets
 from fplbench.report.published import published
 from fplbench.scenarios import SCENARIOS

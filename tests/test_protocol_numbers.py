@@ -10,7 +10,7 @@ import protocol_numbers
 import pytest
 from protocol_numbers import FILE, candidates, key, moved, splits, trained, workbench
 
-from fplbench.grid.workbench import Workbench
+from fplbench.features.stock import Workbench
 from fplbench.scenarios import SCENARIOS
 from fplbench.spec import PROTOCOL
 

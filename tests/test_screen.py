@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 
 from fplbench import registry
+from fplbench.features.stock import Workbench
 from fplbench.grid.work import Job
-from fplbench.grid.workbench import Workbench
 from fplbench.screen import Screen
 from fplbench.spec import Cell, Training
 
@@ -31,14 +31,14 @@ def shown(terminal: bool) -> str:
     console = Console(file=file, force_terminal=terminal, width=120)
     job = Job(CELL, "an id")
     with Screen(2, console) as screen:
-        screen.began(0, job)
-        screen.encoded(0, 64, 1078)
+        screen.began(job)
+        screen.encoded(job, 64, 1078)
         screen._bars.refresh()
-        screen.round(0, 2, 4, {"loss": 1.25, "local": 61.5, "novel": float("nan")})
+        screen.round(job, 2, 4, {"loss": 1.25, "local": 61.5, "novel": float("nan")})
         screen._bars.refresh()
-        screen.round(0, 3, 4, {"loss": 1.125})
+        screen.round(job, 3, 4, {"loss": 1.125})
         screen._bars.refresh()
-        screen.ended(0, job)
+        screen.ended(job)
     return file.getvalue()
 
 
@@ -59,8 +59,13 @@ def test_the_image_tower_tells_how_far_it_is_and_only_while_it_works(tmp_path: P
     told: list[tuple[int, int]] = []
     for _ in range(2):
         bench = Workbench(registry.datasets().classes, None, tmp_path, torch.device("cpu"))
-        bench.on_encoded = lambda done, images: told.append((done, images))
-        images = bench.images("tiny", "digits", "test", frozenset({"pooled"}))
+        images = bench.images(
+            "tiny",
+            "digits",
+            "test",
+            frozenset({"pooled"}),
+            progress=lambda done, images: told.append((done, images)),
+        )
     count = len(images.labels)
     assert told[0] == (64, count)
     assert told[-1] == (count, count)

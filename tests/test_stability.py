@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 from command_line import call
+from fplbench.grid.workbench import Workbench
 from make_records import TITLES
 from protocol_numbers import DATASETS, METHODS, workbench
 
 from fplbench.grid.cell import run_cell
 from fplbench.grid.expand import expand
-from fplbench.grid.workbench import Workbench
+from fplbench.records.results import load_results, read_cells
+from fplbench.records.store import Store
 from fplbench.report import stability
 from fplbench.report.groups import HEADLINES
-from fplbench.results import load_results, read_cells
 from fplbench.spec import Request
-from fplbench.store import Store
 
 # "range over such starts below 0.5 points in a seed's number, and below 0.2 in the mean over the
 # demo's seeds, for every method and headline metric": what a project whose numbers come out again

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from fplbench import clip, rng
 from fplbench.clip import Backbone, TextTower
 from fplbench.dataset import IntArray
-from fplbench.engine.federation import Federation, Images
+from fplbench.engine.federation import Federation
 from fplbench.engine.train import step_gradients
+from fplbench.features.images import Images
 from fplbench.method import Batch, Method, Round, Tensors
 from fplbench.scenario import Exam, Question, Scenario
 from fplbench.task import PromptTask

@@ -21,6 +21,7 @@ from fplbench.data.images import Finding, ImageFiles, examine
 from fplbench.data.progress import Progress
 from fplbench.dataset import Data, Dataset, Split
 from fplbench.errors import UserError
+from fplbench.records.atomic import write_aside
 
 READERS = 8
 AT_ONCE = 512
@@ -183,9 +184,8 @@ _Index = dict[str, tuple[Stamp, Finding]]
 
 def _write_index(path: Path, known: _Index) -> None:
     """File names, faults and oddities as text between zero bytes, which no file name holds."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     rows = list(known.values())
-    with aside.open("wb") as file:
+    with write_aside(path) as file:
         np.savez(
             file,
             names=_packed(list(known)),
@@ -195,7 +195,6 @@ def _write_index(path: Path, known: _Index) -> None:
             times=np.array([stamp.time for stamp, _ in rows], dtype=np.int64),
             digests=np.frombuffer(b"".join(f.digest for _, f in rows), dtype=np.uint8),
         )
-    aside.replace(path)
 
 
 def _read_index(path: Path) -> _Index:

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fplbench.engine.chunks import Chunk, in_chunks
-from fplbench.engine.federation import Federation, Images, Models, gather
+from fplbench.engine.federation import Federation, Models, gather
 from fplbench.errors import Diverged
+from fplbench.features.images import Images
 from fplbench.method import Batch, Task
 from fplbench.scenario import Exam, Question
 

@@ -17,30 +17,12 @@ from torch import Tensor
 from fplbench import rng
 from fplbench.dataset import IntArray
 from fplbench.engine.train import LocalData, pad_rows
+from fplbench.features.images import Images
 from fplbench.method import Method, Param, Round, Task, Tensors
 from fplbench.scenario import Scenario
 
 NUDGE = 1e-6
 """How far a moved start is from the one drawn: about eight times float32's rounding."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """Features and labels of one split, in host memory or mapped from disk.
-
-    pooled: [M, D]; patches: [M, P, D], None where the method does not ask for them.
-    labels: [M], indices into the data set's class names.
-    views: the same images cropped and flipped, views 1, 2 ... beside this one, which is view 0.
-    """
-
-    labels: IntArray
-    pooled: Tensor
-    patches: Tensor | None
-    views: tuple[Images, ...] = ()
-
-    def epoch_view(self, epoch: int) -> int:
-        """The view that an epoch, counted from 0 over all rounds, is trained on."""
-        return epoch % (1 + len(self.views))
 
 
 @dataclass(frozen=True)
@@ -220,6 +202,35 @@ class Federation:
         """Store the private tensors that clients bring back from a round."""
         for name, kept in self.private.items():
             kept[clients] = params[name].to(kept.device)
+
+    def aggregate(self, sent: Tensors, r: Round) -> None:
+        """End a round: the method makes the server's tensors of those sent, each [C, ...]."""
+        if sent:
+            self.server = self.method.aggregate(self.server, sent, r)
+        self.times[r.clients] += 1
+
+    def state_dict(self) -> Tensors:
+        """All that rounds change: "server.NAME", "private.NAME" [clients, ...] and "times", how
+        often each client took part. The tensors themselves, which the next round changes."""
+        return {
+            **{f"server.{name}": t for name, t in self.server.items()},
+            **{f"private.{name}": t for name, t in self.private.items()},
+            "times": self.times,
+        }
+
+    def load_state_dict(self, state: Tensors) -> None:
+        """Go on from a `state_dict` of the same cell. ValueError: it is of another one."""
+        found = {
+            kind: {name.removeprefix(kind): t for name, t in state.items() if name.startswith(kind)}
+            for kind in ("server.", "private.")
+        }
+        kept = {name: t.shape for name, t in found["private."].items()}
+        if kept != {name: t.shape for name, t in self.private.items()}:
+            raise ValueError(f"clients keep {list(self.private)} and the state has {list(kept)}")
+        self.server, self.private = (
+            {name: t.clone() for name, t in each.items()} for each in found.values()
+        )
+        self.times = state["times"].clone()
 
 
 def gather(features: Tensor, index: Tensor, device: torch.device) -> Tensor:

@@ -53,9 +53,7 @@ def run_round(federation: Federation, training: Training, index: int, chunk: Chu
     parts = in_chunks(sampled, chunk, train)
     everyone = federation.round_of(sampled, index)
     together = {name: torch.cat([p.sent[name] for p in parts]) for name in parts[0].sent}
-    if together:
-        federation.server = federation.method.aggregate(federation.server, together, everyone)
-    federation.times[sampled] += 1
+    federation.aggregate(together, everyone)
     return RoundLog(
         index=index,
         clients=tuple(sampled.tolist()),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,26 +13,32 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from fplbench import environment, metrics
+from fplbench.data.progress import Progress
 from fplbench.engine.chunks import Chunk, plan_chunk
-from fplbench.engine.evaluate import Accuracies, evaluate, not_applicable
-from fplbench.engine.federation import Federation, Images
-from fplbench.engine.rounds import RoundLog, run_round
+from fplbench.engine.evaluate import Accuracies, not_applicable
+from fplbench.engine.federation import Federation
+from fplbench.engine.fit import fit
+from fplbench.engine.rounds import RoundLog
 from fplbench.errors import Diverged, UserError
-from fplbench.grid.checkpoint import State
+from fplbench.features.images import Images
+from fplbench.features.stock import Workbench
 from fplbench.grid.defaults import changed
 from fplbench.grid.journal import ClaimLost, Journal
+from fplbench.grid.tally import Tally
 from fplbench.grid.validation import on_validation
-from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
+from fplbench.records.checkpoint import State
+from fplbench.records.record import Failure, Metric, Record, Status
 from fplbench.scenarios import SCENARIOS
-from fplbench.spec import PROTOCOL, Cell
-from fplbench.store import Failure, Metric, Record, Status, Traffic
+from fplbench.spec import PROTOCOL, Cell, Training
 
 # Called with the rounds done, their number, and the last one's row of the history.
 OnRound = Callable[[int, int, dict[str, float]], None]
 
 LATE = 5
 """The rounds behind `last5`, which is less of a draw than the last round where rounds differ."""
+TESTED = "accuracy."
+"""How the names of accuracies begin in a checkpoint."""
 
 
 @dataclass
@@ -48,228 +51,141 @@ class Outcome:
     log: str = ""
 
 
-@dataclass
-class _Run:
-    """What is known of a cell so far; a record can be made of it at any time.
-
-    before: seconds spent before an interruption. elsewhere: where the rounds before it ran, if
-    not on what the rest did.
-    """
-
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    clock: float = field(default_factory=time.perf_counter)
-    before: float = 0.0
-    peak: int = 0
-    elsewhere: list[JsonValue] = field(default_factory=list)
-    rows: list[dict[str, float]] = field(default_factory=list)
-    times: dict[str, float] = field(default_factory=dict)
-    traffic: Traffic = field(default_factory=Traffic)
-    accuracies: Accuracies = field(default_factory=dict)
-    federation: Federation | None = None
-    chunk: Chunk | None = None
-
-
 def run_cell(
     cell: Cell,
     bench: Workbench,
     method: Method,
     on_round: OnRound,
-    journal: Journal | None = None,
+    journal: Journal,
+    on_encoded: Progress | None = None,
 ) -> Outcome:
     """Run a cell to its end. A divergence or an error of ours is in the record, not raised.
 
     journal: where its log and checkpoints go, and where a checkpoint to go on from may be.
+    on_encoded: called with images done and to do while the image tower works.
     A UserError is raised: it concerns the request, not this cell. ClaimLost and Stopped leave
     the cell to a later runner.
     """
-    run = _Run()
     environment.reset_peak(bench.device)
-    failure = None
+    tally = Tally(bench.device)
+    federation = chunk = failure = None
     try:
-        _run(cell, bench, method, run, on_round, journal)
+        federation, test = _federation(cell, bench, method, tally, on_encoded)
+        with environment.matrix_products(cell.training.precision):
+            chunk = plan_chunk(federation, cell.training)
+            _fit(cell.training, federation, test, chunk, tally, journal, on_round)
     except (UserError, ClaimLost):
         raise
-    except Diverged as error:
-        failure = Failure(
-            kind="diverged",
-            message=f"{error}: lower the learning rate (lr is {cell.training.lr:g}).",
-            round=error.round_index,
-            client=error.client,
-        )
     except Exception as error:
-        failure = Failure(
-            kind=type(error).__name__, message=str(error), traceback=traceback.format_exc()
-        )
-    if journal is not None and failure is not None:
-        journal.note(f"{failure.kind}: {failure.message}")
-    outcome = _outcome(cell, bench, method, run, failure)
-    return outcome if journal is None else replace(outcome, log=journal.text())
+        failure = _failure(error, cell.training.lr)
+        journal.log.note(f"{failure.kind}: {failure.message}")
+    record = _record(cell, bench, method, tally, chunk, failure)
+    if federation is None:
+        return Outcome(record, pd.DataFrame(tally.rows), {}, journal.log.text())
+    record = record.model_copy(update=_about(federation, bench.data(cell.dataset).classnames))
+    if failure is None:
+        record.metrics = _metrics(tally.accuracies, federation, tally.rows)
+    tensors = {name: t for name, t in federation.state_dict().items() if name != "times"}
+    return Outcome(record, pd.DataFrame(tally.rows), tensors, journal.log.text())
 
 
 def killed(cell: Cell, bench: Workbench, method: Method, message: str) -> Outcome:
     """The record of a cell whose process did not live to write one."""
-    return _outcome(cell, bench, method, _Run(), Failure(kind="killed", message=message))
+    failure = Failure(kind="killed", message=message)
+    record = _record(cell, bench, method, Tally(bench.device), None, failure)
+    return Outcome(record, pd.DataFrame(), {})
 
 
-def _run(
-    cell: Cell,
-    bench: Workbench,
-    method: Method,
-    run: _Run,
-    on_round: OnRound,
-    journal: Journal | None,
-) -> None:
-    clock = _Clock(run.times, bench.device)
+def _federation(
+    cell: Cell, bench: Workbench, method: Method, tally: Tally, on_encoded: Progress | None
+) -> tuple[Federation, Images]:
+    """The clients and server of a cell before its first round, and the images to test on."""
     data = bench.data(cell.dataset)
-    with clock("features"):
+    with tally.phase("features"):
         views = cell.training.views
-        train = bench.images(cell.backbone, cell.dataset, "train", method.inputs, views)
-        test = bench.images(cell.backbone, cell.dataset, "test", method.inputs)
+        train = bench.images(cell.backbone, cell.dataset, "train", method.inputs, views, on_encoded)
+        test = bench.images(cell.backbone, cell.dataset, "test", method.inputs, progress=on_encoded)
     if cell.training.evaluate_on == "validation":
         data, train, test = on_validation(data, train, cell.seed)
     kind = SCENARIOS[cell.scenario]
     scenario = kind.build(data, kind.Settings(**cell.scenario_settings), cell.seed)
-    run.federation = federation = Federation(
-        method,
-        bench.task_for(cell.backbone, cell.dataset, cell.training.precision),
-        scenario,
-        train,
-        cell.seed,
-        bench.device,
-        cell.training.nudge,
-    )
-    with environment.matrix_products(cell.training.precision):
-        _rounds(cell, federation, test, run, clock, on_round, journal)
+    task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
+    nudge = cell.training.nudge
+    return Federation(method, task_for, scenario, train, cell.seed, bench.device, nudge), test
 
 
-def _rounds(
-    cell: Cell,
+def _fit(
+    training: Training,
     federation: Federation,
     test: Images,
-    run: _Run,
-    clock: _Clock,
+    chunk: Chunk,
+    tally: Tally,
+    journal: Journal,
     on_round: OnRound,
-    journal: Journal | None,
 ) -> None:
-    training = cell.training
-    chunk = run.chunk = plan_chunk(federation, training)
-    evaluated = training.evaluated_rounds()
-    saved = None if journal is None else journal.resume()
-    first = 1 if saved is None else _restore(run, saved) + 1
-    with contextlib.nullcontext() if journal is None else journal.patient():
-        for index in range(first, training.rounds + 1):
-            log = None
-            if federation.trained:
-                with clock("train"):
-                    log = run_round(federation, training, index, chunk)
-                _count(run, log)
-            if index in evaluated and (federation.trained or not run.accuracies):
-                with clock("evaluate"):
-                    run.accuracies = evaluate(federation, test, index, chunk)
-            row = _history_row(index, log)
-            if index in evaluated:
-                row |= {name: s.mean for name, s in metrics.summarise(run.accuracies).items()}
-            run.rows.append(row)
-            if journal is not None:
-                journal.round(row, training.rounds)
-                journal.between_rounds(lambda: _state(run), last=index == training.rounds)
-            on_round(index, training.rounds, row)
+    """The rounds that a checkpoint does not have, each counted, written down and perhaps saved."""
+    saved = journal.resume()
+    done = 0 if saved is None else _restore(saved, federation, chunk, tally)
+
+    def ended(index: int, log: RoundLog | None, accuracies: Accuracies | None) -> None:
+        row = tally.end_round(index, log, accuracies)
+        journal.round(row, training.rounds)
+        journal.between_rounds(
+            lambda: _state(federation, chunk, tally), last=index == training.rounds
+        )
+        on_round(index, training.rounds, row)
+        tally.begin_round()
+
+    with journal.patient():
+        tally.begin_round()
+        fit(federation, training, test, chunk, ended, done, tally.accuracies)
 
 
-def _state(run: _Run) -> State:
+def _state(federation: Federation, chunk: Chunk, tally: Tally) -> State:
     """All that is known of a cell between two rounds."""
-    federation, chunk = run.federation, run.chunk
-    if federation is None or chunk is None:
-        raise RuntimeError("a cell without clients has no state")
-    groups: dict[str, Mapping[str, Tensor]] = {
-        "server": federation.server,
-        "private": federation.private,
-        "accuracy": {name: torch.from_numpy(each) for name, each in run.accuracies.items()},
-        "times": {"": federation.times},
-    }
-    facts = {
-        "round": len(run.rows),
-        "rows": run.rows,
-        "times": run.times,
-        "traffic": run.traffic.model_dump(),
-        "chunk": [chunk.clients, chunk.planned],
-        "started": run.started.isoformat(),
-        "spent": run.before + time.perf_counter() - run.clock,
-        "peak": max(run.peak, environment.peak_bytes(federation.device) or 0),
-        "elsewhere": run.elsewhere,
-        "here": _here(federation.device),
-    }
-    tensors = {f"{kind}.{name}": t for kind, group in groups.items() for name, t in group.items()}
-    return State(tensors, facts | {"order": list(tensors)})
+    found = {f"{TESTED}{name}": torch.from_numpy(a) for name, a in tally.accuracies.items()}
+    facts = tally.facts() | {"chunk": [chunk.clients, chunk.planned]}
+    return State(federation.state_dict() | found, facts)
 
 
-def _restore(run: _Run, state: State) -> int:
+def _restore(saved: State, federation: Federation, chunk: Chunk, tally: Tally) -> int:
     """Put a cell where its checkpoint was; the number of rounds done."""
-    federation, chunk, facts = run.federation, run.chunk, state.facts
-    if federation is None or chunk is None:
-        raise RuntimeError("a checkpoint is restored into a federation")
-
-    def group(kind: str) -> dict[str, Tensor]:
-        start = f"{kind}."
-        names = [name for name in facts["order"] if name.startswith(start)]
-        return {name.removeprefix(start): state.tensors[name] for name in names}
-
-    federation.server, federation.private = group("server"), group("private")
-    federation.times = group("times")[""]
-    run.accuracies = {name: t.numpy() for name, t in group("accuracy").items()}
-    run.rows = list(facts["rows"])
-    for phase, seconds in facts["times"].items():  # in place: the clock holds this dict
-        run.times[phase] = run.times.get(phase, 0.0) + seconds
-    run.traffic = Traffic(**facts["traffic"])
-    chunk.clients, chunk.planned = facts["chunk"]
-    run.started = datetime.fromisoformat(facts["started"])
-    run.before, run.peak = facts["spent"], facts["peak"]
-    run.elsewhere = list(facts["elsewhere"])
-    if facts["here"] != _here(federation.device):
-        run.elsewhere.append({"until_round": facts["round"], **facts["here"]})
-    return int(facts["round"])
-
-
-def _here(device: torch.device) -> dict[str, JsonValue]:
-    """What bits hang on beside the spec."""
-    return environment.hardware(device) | dict[str, JsonValue](environment.versions())
-
-
-def _count(run: _Run, log: RoundLog) -> None:
-    before = run.traffic
-    run.traffic = Traffic(
-        up_bytes=before.up_bytes + log.up_bytes,
-        down_bytes=before.down_bytes + log.down_bytes,
-        up_bytes_client_round=log.up_bytes / len(log.clients),
-        down_bytes_client_round=log.down_bytes / len(log.clients),
-    )
-
-
-def _history_row(index: int, log: RoundLog | None) -> dict[str, float]:
-    if log is None:
-        return {"round": index}
-    terms = {f"loss_{name}": value for name, value in log.losses.items()}
-    return {
-        "round": index,
-        "clients": len(log.clients),
-        "loss": sum(log.losses.values()),
-        **(terms if len(terms) > 1 else {}),
-        "up_bytes": log.up_bytes,
-        "down_bytes": log.down_bytes,
-        "seconds": log.seconds,
+    federation.load_state_dict(saved.tensors)
+    chunk.clients, chunk.planned = saved.facts["chunk"]
+    accuracies = {
+        name.removeprefix(TESTED): t.numpy()
+        for name, t in saved.tensors.items()
+        if name.startswith(TESTED)
     }
+    return tally.restore(saved.facts, accuracies)
 
 
-def _outcome(
-    cell: Cell, bench: Workbench, method: Method, run: _Run, failure: Failure | None
-) -> Outcome:
-    federation = run.federation
-    finished = datetime.now(UTC)
+def _failure(error: Exception, lr: float) -> Failure:
+    """Why a cell ends, from the error that is being handled."""
+    if isinstance(error, Diverged):
+        return Failure(
+            kind="diverged",
+            message=f"{error}: lower the learning rate (lr is {lr:g}).",
+            round=error.round_index,
+            client=error.client,
+        )
+    return Failure(kind=type(error).__name__, message=str(error), traceback=traceback.format_exc())
+
+
+def _record(
+    cell: Cell,
+    bench: Workbench,
+    method: Method,
+    tally: Tally,
+    chunk: Chunk | None,
+    failure: Failure | None,
+) -> Record:
+    """A record but for what only a federation knows."""
     status: Status = "done"
     if failure is not None:
         status = "diverged" if failure.kind == "diverged" else "failed"
     identity = bench.identity(cell, type(method))
-    record = Record(
+    return Record(
         id=cell.id(identity),
         status=status,
         method=cell.method,
@@ -286,29 +202,11 @@ def _outcome(
         code=bench.code(cell, type(method)),
         protocol=PROTOCOL,
         versions=environment.versions(),
-        hardware=environment.hardware(bench.device) | _about_chunk(run.chunk) | _about_places(run),
-        traffic=run.traffic,
+        hardware=environment.hardware(bench.device) | _about_chunk(chunk) | _about_places(tally),
         notes=[*bench.data(cell.dataset).notes, *bench.backbone(cell.backbone).notes],
-        times=run.times | {"total": run.before + time.perf_counter() - run.clock},
-        round_seconds=_round_seconds(run.rows),
-        peak_bytes=max(run.peak, environment.peak_bytes(bench.device) or 0) or None,
         error=failure,
-        started=run.started.isoformat(timespec="seconds"),
-        finished=finished.isoformat(timespec="seconds"),
+        **tally.about(),
     )
-    if federation is None:
-        return Outcome(record, pd.DataFrame(run.rows), {})
-    record = record.model_copy(update=_about(federation, bench.data(cell.dataset).classnames))
-    if failure is None:
-        record.metrics = _metrics(run.accuracies, federation, run.rows)
-    tensors = {f"server.{name}": t for name, t in federation.server.items()}
-    tensors |= {f"private.{name}": t for name, t in federation.private.items()}
-    return Outcome(record, pd.DataFrame(run.rows), tensors)
-
-
-def _round_seconds(rows: Sequence[Mapping[str, float]]) -> list[float] | None:
-    seconds = [row["seconds"] for row in rows if "seconds" in row]
-    return [min(seconds), float(np.median(seconds)), max(seconds)] if seconds else None
 
 
 def _about_chunk(chunk: Chunk | None) -> dict[str, JsonValue]:
@@ -327,9 +225,9 @@ def _about_chunk(chunk: Chunk | None) -> dict[str, JsonValue]:
     }
 
 
-def _about_places(run: _Run) -> dict[str, JsonValue]:
+def _about_places(tally: Tally) -> dict[str, JsonValue]:
     """Where the rounds before an interruption ran, if that voids the promise of the same bits."""
-    return {"also_ran_on": run.elsewhere} if run.elsewhere else {}
+    return {"also_ran_on": tally.elsewhere} if tally.elsewhere else {}
 
 
 def _about(federation: Federation, classnames: Sequence[str]) -> dict[str, JsonValue]:
@@ -382,24 +280,3 @@ def _last5(metric: str, rows: Sequence[Mapping[str, float]]) -> float | None:
 
 def _numbers(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
-
-
-class _Clock:
-    """Adds the seconds of each phase to a dict; waits for the device, so that phases are true."""
-
-    def __init__(self, times: dict[str, float], device: torch.device) -> None:
-        self.times = times
-        self.device = device
-
-    def __call__(self, phase: str) -> _Clock:
-        self.phase = phase
-        return self
-
-    def __enter__(self) -> None:
-        self.started = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        spent = time.perf_counter() - self.started
-        self.times[self.phase] = self.times.get(self.phase, 0.0) + spent

@@ -9,16 +9,8 @@ from rich.console import Console
 
 from fplbench.errors import UserError
 from fplbench.grid.claims import FOLDER, Claims
-from fplbench.store import (
-    SUMS,
-    WORK,
-    DamagedRecord,
-    Record,
-    cell_folders,
-    read_checked,
-    read_history,
-    read_record,
-)
+from fplbench.records.check import damage, unfinished
+from fplbench.records.store import cell_folders
 
 
 def show(root: Path, out: Console) -> int:
@@ -36,24 +28,6 @@ def show(root: Path, out: Console) -> int:
     return 1 if wrong else 0
 
 
-def damage(folder: Path) -> Iterator[str]:
-    """A sentence for each file of a cell that is not what was written."""
-    do = f"delete the folder {folder} and run the cell again"
-    try:
-        record: Record = read_record(folder)
-    except DamagedRecord as error:
-        yield f"{folder}: {error}"
-        return
-    if record.id != folder.name:
-        yield f"{folder}: it holds the record of {record.id}; rename the folder to that, or {do}"
-    try:
-        read_history(folder)
-        for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
-            read_checked(folder, line.partition("  ")[2])
-    except DamagedRecord as error:
-        yield f"{folder}: {error}"
-
-
 def left_behind(root: Path) -> Iterator[str]:
     """A line for each thing that a killed run left; none of them is ever shown as a result."""
     claims = Claims(root)
@@ -66,14 +40,6 @@ def left_behind(root: Path) -> Iterator[str]:
             )
         else:
             yield f"{name} is claimed by process {owner.pid} of {owner.host} since {owner.since}"
-    for kind, what in ((WORK, "log or checkpoint"), (".partial", "unfinished record")):
-        folder = root / kind
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.name in claimed:
-                continue
-            if (root / path.name).is_dir():
-                yield f"{path}: the {what} of a cell that has its record; it can be deleted"
-            else:
-                yield f"{path}: the {what} of an interrupted cell; the same run goes on from it"
+    yield from unfinished(root, claimed)
     for path in sorted((root / FOLDER).glob("*/.*")) if (root / FOLDER).is_dir() else ():
         yield f"{path}: left by a runner that was killed while it claimed; it can be deleted"

@@ -42,6 +42,7 @@ class Claim:
 
     machine: names a running system and its process numbers; "" where that cannot be known.
     born: when the process started, in the system's ticks, since process numbers are used again.
+    job: what a scheduler calls the runner; "" where none started it.
     """
 
     nonce: str = ""
@@ -50,17 +51,20 @@ class Claim:
     pid: int = 0
     born: str = ""
     since: str = ""
+    job: str = ""
 
 
 @dataclass
 class Claims:
     """The claims of one store, as one runner sees them.
 
-    dead: nonces that somebody else has found dead.
+    dead: nonces that somebody else has found dead. job: what a scheduler calls this runner; one
+    of that name which is not this process is its life before the scheduler began it again.
     """
 
     root: Path
     dead: frozenset[str] = frozenset()
+    job: str = ""
     _seen: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def take(self, cell_id: str) -> Held | None:
@@ -70,7 +74,7 @@ class Claims:
         if last is not None and not self.is_dead(cell_id, last):
             return None
         folder.mkdir(parents=True, exist_ok=True)
-        mine = _own_claim()
+        mine = _own_claim(self.job)
         path = folder / ("first" if last is None else f"after-{last.nonce}")
         if not _create(path, mine):
             return None
@@ -92,6 +96,8 @@ class Claims:
             return True
         if claim.machine and claim.machine == _machine():
             return _born(claim.pid) != claim.born
+        if claim.job and claim.job == self.job:
+            return True
         beat = self.beat(cell_id, claim)
         now = time.monotonic()
         before, since = self._seen.get(claim.nonce, (None, now))
@@ -202,7 +208,7 @@ def _create(path: Path, claim: Claim) -> bool:
         aside.unlink(missing_ok=True)
 
 
-def _own_claim() -> Claim:
+def _own_claim(job: str) -> Claim:
     return Claim(
         nonce=uuid.uuid4().hex,
         host=socket.gethostname(),
@@ -210,6 +216,7 @@ def _own_claim() -> Claim:
         pid=os.getpid(),
         born=_born(os.getpid()),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
+        job=job,
     )
 
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
-from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
 from fplbench.registry import Found
 from fplbench.scenario import ScenarioSettings

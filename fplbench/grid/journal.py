@@ -1,4 +1,4 @@
-"""What a running cell writes down: a line a round, checkpoints, TensorBoard's scalars.
+"""What is kept of a cell while it runs, and the moments at which its runner may leave it.
 
 ROOT/.work/ID/log.txt                  goes into the cell's folder with the record
 ROOT/.work/ID/checkpoint.safetensors   goes when the record is there
@@ -7,24 +7,20 @@ ROOT/tensorboard/ID/                   stays, and can be looked at while the cel
 
 from __future__ import annotations
 
-import importlib.util
-import math
+import re
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from fplbench.errors import UserError
-from fplbench.grid import checkpoint
-from fplbench.grid.checkpoint import DamagedCheckpoint, State
 from fplbench.grid.claims import Held
+from fplbench.grid.log import Log
+from fplbench.grid.scalars import Scalars
 from fplbench.grid.stop import Stop
-from fplbench.store import LOG, WORK
-
-SHOWN = ("loss", "local", "base", "novel", "domains", "global", "seconds")
+from fplbench.records import checkpoint
+from fplbench.records.checkpoint import DamagedCheckpoint, State
+from fplbench.records.store import LOG, WORK
 
 
 class ClaimLost(Exception):
@@ -48,52 +44,34 @@ class Journal:
         tensorboard: bool = False,
     ) -> None:
         self.folder = root / WORK / cell_id
+        self.log = Log(self.folder / LOG)
         self._held = held
         self._stop = stop or Stop()
         self._every = every
         self._last = time.monotonic()
-        self._lines: list[str] = []
-        self._scalars = _scalars(root / "tensorboard" / cell_id) if tensorboard else None
+        self._scalars = Scalars(root / "tensorboard" / cell_id) if tensorboard else None
 
     def patient(self) -> AbstractContextManager[None]:
         """A stop waits for the end of the round while this lasts."""
         return self._stop.patient()
 
     def resume(self) -> State | None:
-        """The last checkpoint; a damaged one is noted, and the cell begins anew."""
+        """The last checkpoint; one that is of no use is noted, and the cell begins anew."""
         try:
             state = checkpoint.read(self.folder)
         except DamagedCheckpoint as error:
-            self.note(f"begins anew: {error}")
+            self.log.note(f"begins anew: {error}")
             return None
         if state is not None:
-            self._lines = list(state.facts["log"])
-            self.note(f"goes on after round {state.facts['round']}")
+            self.log.lines = list(state.facts["log"])
+            self.log.note(f"goes on after round {state.facts['round']}")
         return state
 
     def round(self, row: dict[str, float], rounds: int) -> None:
         """Write down what a round did."""
-        shown = [
-            f"{name} {row[name]:.4g}"
-            for name in (*SHOWN[:-1], *(k for k in row if k.startswith("loss_")), SHOWN[-1])
-            if name in row and not math.isnan(row[name])
-        ]
-        self.note(f"round {row['round']:.0f}/{rounds}  " + "  ".join(shown))
+        self.log.round(row, rounds)
         if self._scalars is not None:
-            for name, value in row.items():
-                if name != "round":
-                    self._scalars.add_scalar(name, value, int(row["round"]))
-
-    def note(self, text: str) -> None:
-        """Add a line to the log, there to be read at once."""
-        line = f"{datetime.now().astimezone().isoformat(timespec='seconds')}  {text}"
-        self._lines.append(line)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / LOG).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError:  # a full disk: the record, if it can be written, has the lines
-            return
+            self._scalars.round(row)
 
     def between_rounds(self, state: Callable[[], State], last: bool) -> None:
         """Save when it is time to, or when a stop is asked for, which then takes place.
@@ -109,17 +87,13 @@ class Journal:
             self._stop.leave_if_asked()
 
     def _save(self, state: State) -> None:
-        facts = state.facts | {"log": self._lines}
+        facts = state.facts | {"log": self.log.lines}
         try:
             checkpoint.write(self.folder, State(state.tensors, facts))
         except OSError as error:
             # The cell may still end well, so a full disk is no reason to end it here.
-            self.note(f"no checkpoint: {error.strerror or error}")
+            self.log.note(f"no checkpoint: {error.strerror or error}")
         self._last = time.monotonic()
-
-    def text(self) -> str:
-        """The whole log, from before interruptions too."""
-        return "".join(f"{line}\n" for line in self._lines)
 
     def close(self) -> None:
         """Let go of TensorBoard's file."""
@@ -131,14 +105,17 @@ class Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _scalars(folder: Path) -> Any:
-    require_tensorboard()
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder))
-
-
-def require_tensorboard() -> None:
-    """UserError where the extra is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        raise UserError("--tensorboard needs the extra: pip install 'fplbench[tensorboard]'.")
+def last_round(root: Path, cell_id: str) -> tuple[int, int, dict[str, float]] | None:
+    """What the log of a running cell says of its last round: the rounds done, their number, and
+    the numbers of `Journal.round`; None before the first one."""
+    try:
+        text = (root / WORK / cell_id / LOG).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    lines = [line.partition("  ")[2] for line in text.splitlines()]
+    for line in reversed(lines):
+        match = re.fullmatch(r"round (\d+)/(\d+)((?:  \S+ \S+)*)", line)
+        if match:
+            named = (part.split() for part in match[3].split("  ") if part)
+            return int(match[1]), int(match[2]), {name: float(value) for name, value in named}
+    return None

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import time
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from fplbench.errors import UserError
-from fplbench.grid.cell import killed
 from fplbench.grid.claims import Claims
-from fplbench.grid.processes import ATTEMPTS
+from fplbench.grid.follow import Follower
+from fplbench.grid.give_out import ATTEMPTS, Back, give_out
 from fplbench.grid.stop import Stop
-from fplbench.grid.work import POLL, Job, Runner, Setup, Tools, Watcher, keep, settled
-from fplbench.store import Store
+from fplbench.grid.work import Job, Runner, Setup, Tools, Unwatched, Watcher, kept_tools
 
 GRACE = 10.0
 """Seconds that tasks have to leave."""
@@ -36,14 +35,13 @@ def on_ray(
     ours = not ray.is_initialized()
     if ours:
         _connect(ray)
-    stop = Stop()
-    driver = _Driver(ray, setup, tools, watcher, at_once, gpus_per_cell)
+    stop, claims = Stop(), Claims(setup.store)
     try:
         # Patient, for an exception that comes out of ray.wait leaves Ray as a SystemError.
         with stop.listening(), stop.patient():
-            driver.run(jobs, stop)
+            place = _Ray(ray, setup, watcher, at_once, gpus_per_cell)
+            give_out(setup, tools, jobs, watcher, place, claims, stop)
     finally:
-        driver.end()
         if ours:
             ray.shutdown()
 
@@ -53,6 +51,8 @@ def require_ray() -> Any:
     # Else Ray hides the GPUs from tasks that ask for none, and says so at length.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Else Ray repeats for ever what its memory monitor kills, however many retries a task has.
+    os.environ.setdefault("RAY_task_oom_retries", str(ATTEMPTS - 1))
     try:
         import ray
     except ImportError as error:
@@ -73,111 +73,59 @@ def _connect(ray: Any) -> None:
         ray.init(include_dashboard=False, **quiet)
 
 
-class _Driver:
+class _Ray:
+    """Tasks of Ray's, which repeats by itself those whose process or machine is lost."""
+
+    retries_itself = True
+
     def __init__(
-        self,
-        ray: Any,
-        setup: Setup,
-        tools: Tools,
-        watcher: Watcher,
-        at_once: int | None,
-        gpus_per_cell: float,
+        self, ray: Any, setup: Setup, watcher: Watcher, at_once: int | None, gpus_per_cell: float
     ) -> None:
         self._ray = ray
         self._setup = setup
-        self._tools = tools
-        self._watcher = watcher
-        self._store = Store(setup.store)
-        self._claims = Claims(setup.store)
         self._running: dict[Any, Job] = {}
-        self._deaths: dict[str, int] = {}
-        self._at_once = at_once
-        # A task that dies is not repeated by Ray, which would not count how often.
-        self._task = ray.remote(num_cpus=setup.threads or 1, num_gpus=gpus_per_cell, max_retries=0)(
-            _cell
-        )
+        self._at_once = at_once or sys.maxsize
+        self._follower = Follower(setup.store, watcher)
+        part = {"num_cpus": setup.threads or 1, "num_gpus": gpus_per_cell}
+        self._task = ray.remote(**part, max_retries=ATTEMPTS - 1)(_cell)
 
-    def run(self, jobs: Sequence[Job], stop: Stop) -> None:
-        """Give out the cells; those of other runners are looked at again and again."""
-        waiting = list(jobs)
-        while waiting or self._running:
-            stop.leave_if_asked()
-            elsewhere = []
-            for job in waiting:
-                if settled(self._store, self._setup, job.id):
-                    self._watcher.ended(0, job)
-                elif not self._give_out(job):
-                    elsewhere.append(job)
-            waiting = elsewhere
-            if self._running:
-                ready, _ = self._ray.wait(list(self._running), timeout=POLL)
-                again = [self._returned(ref) for ref in ready]
-                waiting += [job for job in again if job is not None]
-            elif waiting:
-                time.sleep(POLL)
+    def room(self) -> int:
+        return self._at_once - len(self._running)
+
+    def out(self) -> int:
+        return len(self._running)
+
+    def give(self, jobs: Sequence[Job], dead: frozenset[str]) -> None:
+        for job in jobs:
+            self._running[self._task.remote(self._setup, job, dead)] = job
+
+    def back(self, seconds: float) -> list[Back]:
+        ready, _ = self._ray.wait(list(self._running), timeout=seconds)
+        self._follower.look(self._running.values())
+        return [self._returned(ref) for ref in ready]
 
     def end(self) -> None:
-        """Stop what still runs: its last checkpoint stays."""
         for ref in self._running:
             self._ray.cancel(ref, force=False)
         if self._running:
             self._ray.wait(list(self._running), num_returns=len(self._running), timeout=GRACE)
 
-    def _give_out(self, job: Job) -> bool:
-        if self._at_once is not None and len(self._running) >= self._at_once:
-            return False
-        owner = self._claims.owner(job.id)
-        dead = owner is not None and self._claims.is_dead(job.id, owner)
-        if owner is not None and not dead:
-            return False
-        nonces = frozenset([owner.nonce]) if owner is not None else frozenset[str]()
-        self._running[self._task.remote(self._setup, job, nonces)] = job
-        return True
-
-    def _returned(self, ref: Any) -> Job | None:
-        """The job if it has to be tried again."""
+    def _returned(self, ref: Any) -> Back:
         job = self._running.pop(ref)
         errors = self._ray.exceptions
         try:
-            ended = self._ray.get(ref)
+            self._ray.get(ref)
         except errors.RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise UserError(str(error.cause)) from error
             raise
         except errors.RayError as error:  # the process or its machine is gone
-            self._deaths[job.id] = self._deaths.get(job.id, 0) + 1
-            if self._deaths[job.id] < ATTEMPTS:
-                return job
-            message = f"its process ended {ATTEMPTS} times, as Ray says: {error}"
-            outcome = killed(job.cell, self._tools.bench, self._tools.method(job.cell), message)
-            keep(self._store, outcome)
-            ended = True
-        if not ended:
-            return job
-        self._watcher.ended(0, job)
-        return None
+            return Back(job, f"as Ray says: {error}")
+        return Back(job)
 
 
-class _Quiet:
-    """A watcher that shows nothing: Ray's tasks tell by their records."""
-
-    def began(self, worker: int, job: Job) -> None: ...
-
-    def encoded(self, worker: int, done: int, images: int) -> None: ...
-
-    def round(self, worker: int, done: int, rounds: int, row: dict[str, float]) -> None: ...
-
-    def ended(self, worker: int, job: Job) -> None: ...
-
-
-_tools: dict[str, Tools] = {}
-
-
-def _cell(setup: Setup, job: Job, dead: frozenset[str]) -> bool:
+def _cell(setup: Setup, job: Job, dead: frozenset[str]) -> None:
     """The task. A process of Ray's keeps backbone and features for its next one."""
-    key = repr(setup)
-    if key not in _tools:
-        _tools[key] = setup.tools()
-    runner = Runner(setup, _tools[key], _Quiet())
+    runner = Runner(setup, kept_tools(setup), Unwatched())
     runner.claims.dead = dead
-    return runner.attempt(job)
+    runner.attempt(job)

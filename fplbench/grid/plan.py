@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ from statistics import fmean
 from typing import Any
 
 from fplbench.errors import UserError
-from fplbench.store import Record, Store
+from fplbench.records.atomic import write_aside
+from fplbench.records.record import Record
+from fplbench.records.store import Store
 
 FOLDER = ".plans"
 
@@ -89,11 +90,10 @@ def remember(root: Path, cells: Sequence[Planned], files: Files) -> None:
     text = json.dumps({"cells": [vars(cell) for cell in cells], "code": code}, indent=0)
     name = hashlib.sha256(text.encode()).hexdigest()[:12]
     path = root / FOLDER / f"{name}.json"
-    aside = path.with_name(f".{name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        with write_aside(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise UserError(
             f"cannot write to {root}: {error.strerror or error}; make room or choose another "

@@ -5,31 +5,34 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any
 
-from fplbench.errors import UserError
-from fplbench.grid.cell import killed
-from fplbench.grid.stop import EXIT, Stop, Stopped
-from fplbench.grid.work import Job, Runner, Setup, Tools, Watcher, keep, settled
-from fplbench.store import Store
+from pebble import ProcessExpired, ProcessPool
 
-ATTEMPTS = 2
-"""How many processes a cell may take down before it is recorded as failed."""
+from fplbench.grid.claims import Claims
+from fplbench.grid.give_out import Back, give_out
+from fplbench.grid.stop import Stop
+from fplbench.grid.work import Job, Runner, Setup, Tools, Watcher, kept_tools
+
 GRACE = 20.0
 """Seconds that processes have to save and leave."""
+LARGEST = 65536
+"""Bytes of what a process tells of a round."""
 
 
 def in_process(setup: Setup, tools: Tools, jobs: Sequence[Job], watcher: Watcher) -> None:
     """Compute the cells here. Stopped on SIGTERM, once the running cell is saved."""
     stop = Stop()
     with stop.listening():
-        Runner(setup, tools, watcher, stop=stop).run(jobs)
+        Runner(setup, tools, watcher, stop).run(jobs)
 
 
 def in_processes(
@@ -39,159 +42,127 @@ def in_processes(
 
     Stopped on SIGTERM, once the processes have saved their cells; UserError if one meets one.
     """
-    pool = _Pool(setups, tools, jobs, watcher)
-    stop = Stop()
-    try:
-        with stop.listening():
-            pool.run()
-    finally:
-        pool.end()
+    stop, pools = Stop(), _Pools(setups, jobs, watcher)
+    with stop.listening():
+        give_out(setups[0], tools, jobs, watcher, pools, Claims(setups[0].store), stop)
 
 
-@dataclass
-class _Member:
-    """A process, the connection it tells on, and the cell it is at."""
+class _Pools:
+    """Pebble's pools, of one process each.
 
-    process: BaseProcess
-    events: Connection
-    at: Job | None = None
-    over: bool = False
+    Pebble starts processes, hands them cells, and tells which cell a process died of. What it
+    does not give, and is done here:
+    - Workers of a pool are alike; ours have a device each. So a pool for each.
+    - A process that dies while it holds no cell, or the lock of the pipe that it takes cells
+      from, breaks its pool. Another pool takes its place.
+    - To stop means SIGTERM, and SIGKILL 3 seconds later: too early for a round to end.
+    - Only idle workers leave when the parent is killed.
+    - Nothing is heard of a cell before its end. Rounds are told by datagrams: no lock that a
+      killed process could keep, and no half a message in a pipe.
+    """
 
+    retries_itself = False
 
-class _Pool:
-    def __init__(
-        self, setups: Sequence[Setup], tools: Tools, jobs: Sequence[Job], watcher: Watcher
-    ) -> None:
+    def __init__(self, setups: Sequence[Setup], jobs: Sequence[Job], watcher: Watcher) -> None:
         self._setups = setups
-        self._tools = tools
         self._jobs = {job.id: job for job in jobs}
         self._watcher = watcher
-        self._deaths: dict[str, int] = {}
-        self._ended: set[str] = set()
-        self._members: dict[int, _Member] = {}
+        self._heard, self._told = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._told.setblocking(False)
+        self._pools = [self._pool() for _ in setups]
+        self._at: dict[int, tuple[Future[None], Job]] = {}
 
-    def run(self) -> None:
-        for number in range(len(self._setups)):
-            self._members[number] = self._start(number)
-        while any(not member.over for member in self._members.values()):
-            by_events = {m.events: n for n, m in self._members.items() if not m.over}
-            for events in wait(list(by_events)):
-                number = by_events[events]  # type: ignore[index]
-                try:
-                    self._hear(number, self._members[number].events.recv())
-                except (EOFError, ConnectionResetError):
-                    self._buried(number)
+    def _pool(self) -> ProcessPool:
+        context = multiprocessing.get_context("spawn")  # a fork inherits locks, and no CUDA
+        return ProcessPool(1, initializer=_begin, initargs=(self._told,), context=context)
+
+    def room(self) -> int:
+        return len(self._pools) - len(self._at)
+
+    def out(self) -> int:
+        return len(self._at)
+
+    def give(self, jobs: Sequence[Job], dead: frozenset[str]) -> None:
+        free = [number for number in range(len(self._pools)) if number not in self._at]
+        for number, job in zip(free, jobs, strict=False):
+            if not self._pools[number].active:
+                self._replace(number)
+            task = (self._setups[number], job, dead)
+            future = self._pools[number].schedule(_cell, args=task)
+            self._at[number] = (future, job)
+            future.add_done_callback(lambda _: _tell(self._told, ("", "", ())))  # wakes `back`
+
+    def back(self, seconds: float) -> list[Back]:
+        until = time.monotonic() + seconds
+        while not (found := self._returned()) and (left := until - time.monotonic()) > 0:
+            self._heard.settimeout(left)
+            with contextlib.suppress(TimeoutError):
+                self._hear(self._heard.recv(LARGEST))
+        return found
 
     def end(self) -> None:
-        """No process outlives this one; each may save its cell first."""
-        for member in self._members.values():
-            if member.process.is_alive():
-                member.process.terminate()
-        for member in self._members.values():
-            # Somebody must listen, or a process that is telling something waits for ever.
-            listener = threading.Thread(target=_drain, args=(member.events,), daemon=True)
-            listener.start()
-            member.process.join(GRACE)
-            if member.process.is_alive():
-                member.process.kill()
-                member.process.join()
+        if self._at:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            wait([future for future, _ in self._at.values()], GRACE)
+        for pool in self._pools:
+            pool.stop()
+        for pool in self._pools:
+            pool.join()
+        self._heard.close()
+        self._told.close()
 
-    def _start(self, number: int) -> _Member:
-        context = multiprocessing.get_context("spawn")  # a fork inherits locks, and no CUDA
-        events, told = context.Pipe(duplex=False)
-        jobs = [job for job in self._jobs.values() if job.id not in self._ended]
-        process = context.Process(
-            target=_work, args=(self._setups[number], jobs, number, told), name=f"runner {number}"
-        )
-        process.start()
-        told.close()  # so that the end of the process is the end of the connection
-        return _Member(process, events)
-
-    def _hear(self, number: int, event: tuple[str, Any]) -> None:
-        kind, what = event
-        member = self._members[number]
-        if kind == "began":
-            member.at = self._jobs[what]
-            self._watcher.began(number, member.at)
-        elif kind == "encoded":
-            self._watcher.encoded(number, *what)
+    def _hear(self, message: bytes) -> None:
+        kind, cell_id, what = pickle.loads(message)
+        if kind == "encoded":
+            self._watcher.encoded(self._jobs[cell_id], *what)
         elif kind == "round":
-            self._watcher.round(number, *what)
-        elif kind == "ended":
-            member.at = None
-            if what not in self._ended:  # every process hears of every cell
-                self._ended.add(what)
-                self._watcher.ended(number, self._jobs[what])
-        elif kind == "refused":
-            raise UserError(what)
+            self._watcher.round(self._jobs[cell_id], *what)
+        elif kind == "began":
+            self._watcher.began(self._jobs[cell_id])
 
-    def _buried(self, number: int) -> None:
-        """A process is gone: at its end, or before it."""
-        member = self._members[number]
-        member.process.join()
-        member.over = True
-        code = member.process.exitcode or 0
-        if code == EXIT:
-            raise Stopped
-        if code == 130:
-            raise KeyboardInterrupt
-        if code == 0:
-            return
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
-        place = "" if member.at is None else member.at.id
-        self._deaths[place] = self._deaths.get(place, 0) + 1
-        if self._deaths[place] >= ATTEMPTS:
-            if member.at is None:
-                raise UserError(
-                    f"processes end with {how} before they reach a cell; with SIGKILL the "
-                    "machine's memory is most likely full: use fewer --jobs"
-                )
-            self._give_up(number, member.at, how)
-        self._members[number] = self._start(number)
+    def _returned(self) -> list[Back]:
+        found = []
+        for number, (future, job) in list(self._at.items()):
+            # A pool that breaks may forget a cell that it was given a moment before.
+            broken = not self._pools[number].active
+            if not broken and not future.done():
+                continue
+            del self._at[number]
+            lost = ""
+            if broken:
+                self._replace(number)
+            try:
+                future.result(0)
+            except ProcessExpired as error:
+                lost = _how(error.exitcode)
+            except (BrokenProcessPool, TimeoutError):
+                lost = "before it could begin"
+            found.append(Back(job, lost))
+        return found
 
-    def _give_up(self, number: int, job: Job, how: str) -> None:
-        setup = self._setups[number]
-        store = Store(setup.store)
-        if settled(store, setup, job.id):
-            return
-        message = (
-            f"its process ended {ATTEMPTS} times, the last time with {how}; SIGKILL mostly means "
-            "that the machine's memory was full: use fewer --jobs or a smaller batch_size"
-        )
-        method = self._tools.method(job.cell)
-        keep(store, killed(job.cell, self._tools.bench, method, message))
+    def _replace(self, number: int) -> None:
+        self._pools[number].stop()
+        self._pools[number].join()
+        self._pools[number] = self._pool()
 
 
-def _drain(events: Connection) -> None:
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            events.recv()
+def _how(code: int) -> str:
+    if code != -signal.SIGKILL:
+        return f"with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
+    return (
+        "with SIGKILL, which mostly means that the machine's memory was full: use fewer --jobs "
+        "or a smaller batch_size"
+    )
 
 
-def _work(setup: Setup, jobs: list[Job], number: int, told: Connection) -> None:
-    """What a process does from its start to its end."""
-    stop = Stop()
-    tell = _Teller(told)
-    try:
-        with stop.listening():
-            _end_with_parent()
-            Runner(setup, setup.tools(), tell, number, stop).run(jobs)
-    except Stopped:
-        code = EXIT
-    except KeyboardInterrupt:
-        code = 130
-    except UserError as error:
-        tell.send("refused", str(error))
-        code = 2
-    else:
-        code = 0
-    # Not sys.exit: threads of libraries are not waited for, and nothing is left to be flushed.
-    told.close()
-    os._exit(code)
+_told: socket.socket | None = None
 
 
-def _end_with_parent() -> None:
-    """Should the parent be killed, this process saves its cell and leaves too."""
+def _begin(told: socket.socket) -> None:
+    """Of a process: the first thing it does."""
+    global _told
+    _told = told
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -204,27 +175,39 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True, name="parent").start()
 
 
+def _cell(setup: Setup, job: Job, dead: frozenset[str]) -> None:
+    """Of a process: one cell."""
+    if _told is None:
+        raise RuntimeError("a process begins with _begin")
+    stop = Stop()
+    with stop.listening():
+        runner = Runner(setup, kept_tools(setup), _Teller(_told), stop)
+        runner.claims.dead = dead
+        runner.attempt(job)
+
+
 @dataclass(frozen=True)
 class _Teller:
-    """A watcher that tells the parent; one that is gone is told nothing."""
+    """A watcher that tells the parent."""
 
-    told: Connection
+    told: socket.socket
 
-    def send(self, kind: str, what: object) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self.told.send((kind, what))
+    def began(self, job: Job) -> None:
+        _tell(self.told, ("began", job.id, ()))
 
-    def began(self, worker: int, job: Job) -> None:
-        self.send("began", job.id)
+    def encoded(self, job: Job, done: int, images: int) -> None:
+        _tell(self.told, ("encoded", job.id, (done, images)))
 
-    def encoded(self, worker: int, done: int, images: int) -> None:
-        self.send("encoded", (done, images))
+    def round(self, job: Job, done: int, rounds: int, row: dict[str, float]) -> None:
+        _tell(self.told, ("round", job.id, (done, rounds, row)))
 
-    def round(self, worker: int, done: int, rounds: int, row: dict[str, float]) -> None:
-        self.send("round", (done, rounds, row))
+    def ended(self, job: Job) -> None: ...
 
-    def ended(self, worker: int, job: Job) -> None:
-        self.send("ended", job.id)
+
+def _tell(told: socket.socket, message: tuple[str, str, tuple[object, ...]]) -> None:
+    """Tell a parent that listens; one that is gone or far behind misses nothing but a look."""
+    with contextlib.suppress(OSError):
+        told.send(pickle.dumps(message))
 
 
 def shared_out(setup: Setup, devices: Sequence[str], jobs: int, threads: int) -> list[Setup]:

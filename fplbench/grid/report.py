@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fplbench.grid.plan import Planned, duration, estimate, size
 from fplbench.grid.work import Job
-from fplbench.store import Store
+from fplbench.records.store import Store
 
 WORDS = {
     "done": "done",

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from fplbench.grid.plan import Files
 from fplbench.provenance import Hashes, differences, hash_of
+from fplbench.records.record import Record
 from fplbench.spec import PROTOCOL, Cell
-from fplbench.store import Record
 
 WORDS = {
     "data": "the data",

@@ -15,7 +15,8 @@ from fplbench.errors import UserError
 from fplbench.grid.claims import Claim, Claims
 from fplbench.grid.plan import Planned, duration, estimate, known_files, latest
 from fplbench.grid.stale import outdated, together
-from fplbench.store import LOG, WORK, Record, Store
+from fplbench.records.record import Record
+from fplbench.records.store import LOG, WORK, Store
 
 SHOWN = 12
 """Lines of a kind before the rest is counted only."""
@@ -100,12 +101,12 @@ def _lines(found: Progress, root: Path) -> Iterator[str]:
         f"{n} {what}" for what, n in counts.items() if n or what == "done"
     )
     yield from _some(
-        f"running: {cell.label} on {claim.host}, process {claim.pid}, since {claim.since}"
+        f"running: {cell.label} on {claim.host}, {_runner(claim)}, since {claim.since}"
         f"{_last_line(root, cell)}"
         for cell, claim in found.running
     )
     yield from _some(
-        f"left behind: {cell.label} by process {claim.pid} of {claim.host}; the next run takes it "
+        f"left behind: {cell.label} by {_runner(claim)} of {claim.host}; the next run takes it "
         "over and goes on from its checkpoint"
         for cell, claim in found.left_behind
     )
@@ -118,6 +119,10 @@ def _lines(found: Progress, root: Path) -> Iterator[str]:
     yield from _some(f"damaged: {cell.id} (fplbench check {root})" for cell in found.damaged)
     yield from _stale(found.stale)
     yield from _time_left(found, Store(root))
+
+
+def _runner(claim: Claim) -> str:
+    return f"job {claim.job}" if claim.job else f"process {claim.pid}"
 
 
 def _stale(records: list[tuple[str, str]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from fplbench import rng
 from fplbench.dataset import Data, IntArray, Split
-from fplbench.engine.federation import Images
+from fplbench.features.images import Images
 
 SHARE = 5  # one training image in five is kept for validation
 

@@ -16,15 +16,15 @@ from typing import Protocol
 
 from fplbench import environment, registry
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.claims import FOLDER, Claims, Held
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.stop import Stop
-from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
+from fplbench.records.store import WORK, Store
 from fplbench.registry import Found
 from fplbench.spec import Cell
-from fplbench.store import WORK, Store
 
 POLL = 2.0
 """Seconds between two looks at cells that run elsewhere."""
@@ -101,17 +101,29 @@ class Tools:
 class Watcher(Protocol):
     """What the screen is told."""
 
-    def began(self, worker: int, job: Job) -> None:
-        """A worker has taken a cell."""
+    def began(self, job: Job) -> None:
+        """A runner has taken the cell."""
 
-    def encoded(self, worker: int, done: int, images: int) -> None:
-        """The image tower has done this many images of a split that the worker's cell needs."""
+    def encoded(self, job: Job, done: int, images: int) -> None:
+        """The image tower has done this many images of a split that the cell needs."""
 
-    def round(self, worker: int, done: int, rounds: int, row: dict[str, float]) -> None:
-        """The worker's cell has done this many rounds; row: the last one's of the history."""
+    def round(self, job: Job, done: int, rounds: int, row: dict[str, float]) -> None:
+        """The cell has done this many rounds; row: the last one's of the history."""
 
-    def ended(self, worker: int, job: Job) -> None:
+    def ended(self, job: Job) -> None:
         """The cell is done, or will not be, by whomever."""
+
+
+class Unwatched:
+    """A watcher that shows nothing."""
+
+    def began(self, job: Job) -> None: ...
+
+    def encoded(self, job: Job, done: int, images: int) -> None: ...
+
+    def round(self, job: Job, done: int, rounds: int, row: dict[str, float]) -> None: ...
+
+    def ended(self, job: Job) -> None: ...
 
 
 @dataclass
@@ -121,7 +133,6 @@ class Runner:
     setup: Setup
     tools: Tools
     watcher: Watcher
-    number: int = 0
     stop: Stop = field(default_factory=Stop)
     claims: Claims = field(init=False)
     store: Store = field(init=False)
@@ -141,11 +152,11 @@ class Runner:
             for job in left:
                 self.stop.leave_if_asked()
                 if settled(self.store, self.setup, job.id):
-                    self._tidy(job)
+                    tidy(self.claims, job.id)
                 elif not self.attempt(job):
                     waiting.append(job)
                     continue
-                self.watcher.ended(self.number, job)
+                self.watcher.ended(job)
             left = waiting
             if left:
                 time.sleep(POLL)
@@ -162,28 +173,18 @@ class Runner:
         finally:
             held.give_back()
 
-    def _tidy(self, job: Job) -> None:
-        """Remove what a runner left that was killed between the record and the end of its work."""
-        places = (self.setup.store / FOLDER / job.id, self.setup.store / WORK / job.id)
-        if not any(place.exists() for place in places):
-            return
-        held = take(self.claims, job.id)
-        if held is not None:
-            shutil.rmtree(places[1], ignore_errors=True)
-            held.give_back()
-
     def _compute(self, job: Job, held: Held) -> bool:
-        self.watcher.began(self.number, job)
+        self.watcher.began(job)
         setup = self.setup
         journal = Journal(setup.store, job.id, held, self.stop, setup.checkpoint, setup.tensorboard)
 
         def on_round(done: int, rounds: int, row: dict[str, float]) -> None:
-            self.watcher.round(self.number, done, rounds, row)
+            self.watcher.round(job, done, rounds, row)
 
-        self.tools.bench.on_encoded = partial(self.watcher.encoded, self.number)
+        on_encoded = partial(self.watcher.encoded, job)
         try:
             method = self.tools.method(job.cell)
-            outcome = run_cell(job.cell, self.tools.bench, method, on_round, journal)
+            outcome = run_cell(job.cell, self.tools.bench, method, on_round, journal, on_encoded)
             if held.lost():
                 return False
         except ClaimLost:
@@ -193,6 +194,28 @@ class Runner:
         keep(self.store, outcome)
         journal.discard()
         return True
+
+
+def tidy(claims: Claims, cell_id: str) -> None:
+    """Remove what a runner left that was killed between the record and the end of its work."""
+    places = (claims.root / FOLDER / cell_id, claims.root / WORK / cell_id)
+    if not any(place.exists() for place in places):
+        return
+    held = take(claims, cell_id)
+    if held is not None:
+        shutil.rmtree(places[1], ignore_errors=True)
+        held.give_back()
+
+
+_kept: dict[str, Tools] = {}
+
+
+def kept_tools(setup: Setup) -> Tools:
+    """The tools of a process that computes one cell after another: loaded for the first one."""
+    key = repr(setup)
+    if key not in _kept:
+        _kept[key] = setup.tools()
+    return _kept[key]
 
 
 def settled(store: Store, setup: Setup, cell_id: str) -> bool:

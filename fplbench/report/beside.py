@@ -11,13 +11,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fplbench.records.results import LAST
 from fplbench.report import captions
 from fplbench.report.entries import Entry
 from fplbench.report.escape import markdown
 from fplbench.report.groups import METRIC_TITLES, Group, natural, split
 from fplbench.report.layout import entry
 from fplbench.report.published import Published, beside, differences, no_evidence, published
-from fplbench.results import LAST
 
 HEADS = ("Data set", "Metric", "Method", "Ours", "Published", "Diff.", "From", "Notes")
 CONTEXT = (

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from pydantic import JsonValue
 
+from fplbench.records import packed
+from fplbench.records.record import Record
+from fplbench.records.store import DamagedRecord
 from fplbench.report.groups import METRIC_TITLES
-from fplbench.store import DamagedRecord, Record, read_history
 
 # What keeps the page of a thousand cells small: a longer history is thinned to this many rounds,
 # and where a cell has more numbers of single clients than this, the record alone has the rest.
@@ -105,7 +107,7 @@ def _each_client(record: Record) -> dict[str, JsonValue]:
 def _history(folder: Path) -> Json:
     """Of the losses and of the accuracies: the rounds they are known at, and each one's numbers."""
     try:
-        table = read_history(folder)
+        table = packed.history_of(folder)
     except DamagedRecord as error:
         return {"damaged": str(error)}
     names = [str(name) for name in table.columns if name not in OTHERS and "/" not in str(name)]

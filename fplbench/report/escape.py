@@ -22,6 +22,7 @@ _LATEX = {
     '"': "''",
     "±": r"$\pm$",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
 } | {
     letter: rf"$\{unicodedata.name(letter).rsplit(' ', 1)[-1].lower()}$"
     for letter in "αβγδεζηθκλμνξπρστφχψω"

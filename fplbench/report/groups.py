@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from fplbench.results import LAST
+from fplbench.records.results import LAST
+from fplbench.report import reference_rows
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")
@@ -183,13 +184,14 @@ def _group(
     )
     once = latest.drop_duplicates(["row", "column", "seed"], keep="last")
     twice = len(cells) - len(once)
+    once = once.assign(row=reference_rows.signed(once))
     frame = frame[frame["id"].isin(once.index)].copy()
     for label in ("row", "column"):
-        frame[label] = frame["id"].map(cells[label])
+        frame[label] = frame["id"].map(once[label])
     order = {method: place for place, method in enumerate(titles)}
     methods = dict(zip(once["row"], once["method"], strict=True))
     first = cells.iloc[0]
-    notes = [AGAIN.format(twice)] if twice else []
+    notes = reference_rows.notes(once) + ([AGAIN.format(twice)] if twice else [])
     versions = once.groupby("dataset")["column"].nunique()
     doubled = [str(data) for data in versions.index[versions > 1]]
     return Group(

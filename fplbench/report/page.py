@@ -15,16 +15,17 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 
 import fplbench
 from fplbench.errors import UserError
+from fplbench.records.results import results_of
+from fplbench.records.starts import Found, drawn
+from fplbench.records.store import Problem
 from fplbench.report.boards import boards
 from fplbench.report.cells import Pool, cell
 from fplbench.report.groups import METRIC_TITLES, split
 from fplbench.report.tables import NOTHING
-from fplbench.results import results_of
-from fplbench.starts import Found, drawn
-from fplbench.store import Problem
 
 OWN = ("tools", "charts", "figures", "boards", "cell", "page")
 SCRIPTS = (
@@ -34,15 +35,22 @@ SCRIPTS = (
 )
 
 
-def write_page(found: Found, problems: list[Problem], out: Path, titles: Mapping[str, str]) -> Path:
+def write_page(
+    found: Found,
+    problems: list[Problem],
+    out: Path,
+    titles: Mapping[str, str],
+    results: pd.DataFrame | None = None,
+) -> Path:
     """Write the page of these cells. titles: method -> display name; its order fixes the looks.
+    results: their tidy table, where it has more than `results_of` knows.
 
     Without records, or where the file cannot be written: UserError.
     """
     cells = drawn(found)
     if not cells:
         raise UserError("; ".join([*(problem.message for problem in problems), NOTHING]))
-    results = results_of(found, [])
+    results = results_of(found, []) if results is None else results
     groups = split(results, titles)
     pool = Pool()
     places = {str(cell_id): place for place, cell_id in enumerate(r.id for _, r in cells)}

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from fplbench.records.record import Record
 from fplbench.report.figures import about_lines
 from fplbench.report.looks import new_figure, save
-from fplbench.store import Record
 
 # More than these have no room for a name each.
 MOST_CLASS_NAMES, MOST_CLIENT_NAMES = 15, 25

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fplbench.errors import UserError
+from fplbench.records.results import LAST
 from fplbench.report import captions
 from fplbench.report.entries import COSTS, Entry, accuracy, average, cost, mark
 from fplbench.report.groups import (
@@ -29,7 +30,6 @@ from fplbench.report.groups import (
     unusual,
 )
 from fplbench.report.layout import Layout, Row
-from fplbench.results import LAST
 
 PLAIN = ("method", "dataset", "scenario", "backbone", "seed")
 PREFIXES = ("set.", "scen.", "train.", "ident.")

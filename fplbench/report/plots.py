@@ -10,6 +10,9 @@ import matplotlib
 import pandas as pd
 
 from fplbench.errors import UserError
+from fplbench.records.record import Record
+from fplbench.records.results import clients_of, history_of, read_cells, results_of
+from fplbench.records.starts import Found
 from fplbench.report import figures, partitions, ranks, sweeps
 from fplbench.report.groups import Group, file_name, split
 from fplbench.report.layout import (
@@ -21,9 +24,6 @@ from fplbench.report.layout import (
 )
 from fplbench.report.looks import RC, looks
 from fplbench.report.tables import NOTHING
-from fplbench.results import clients_of, history_of, read_cells, results_of
-from fplbench.starts import Found
-from fplbench.store import Record
 
 
 def write_plots(path: Path | str, out: Path, titles: Mapping[str, str]) -> list[Path]:

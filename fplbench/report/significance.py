@@ -89,6 +89,21 @@ def against_best(samples: Sequence[Samples], trained: Sequence[bool]) -> list[Be
     ]
 
 
+def between(
+    samples: Sequence[Samples], trained: Sequence[bool], one: int, other: int
+) -> Behind | None:
+    """Method `one` less method `other`, both named before the numbers were seen, so that p is
+    not corrected for a choice; None with fewer than two seeds.
+
+    samples, trained: of all methods of the table, as in `against_best`, whose variance it takes.
+    """
+    seeds = sorted(set.intersection(*(set(values) for values in samples)))
+    if len(seeds) < 2:
+        return None
+    values = np.array([[each[seed] for seed in seeds] for each in samples])
+    return _one(values, np.array(trained, dtype=bool), one, other)
+
+
 def _one(values: Floats, trained: NDArray[np.bool_], row: int, best: int) -> Behind:
     """The difference by itself, its p not corrected."""
     difference = float(round(values[row].mean() - values[best].mean(), 9))

@@ -12,12 +12,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fplbench.records.record import Record
+from fplbench.records.starts import nudge, numbers, repeats
 from fplbench.report import captions
 from fplbench.report.entries import Entry
 from fplbench.report.groups import Group, split
 from fplbench.report.layout import entry, quantities
-from fplbench.starts import nudge, numbers, repeats
-from fplbench.store import Record
 
 HEADS = ("Method", "Metric", "Starts", "Range", "(mean)", "of means", "Std starts", "Std seeds")
 BELOW = (

@@ -145,12 +145,14 @@ def _rest(entry: Entry, row: Row) -> str:
     return spread + (f"{FEWER}{entry.seeds}" if entry.fewer and not row.fewer else "")
 
 
-def _markdown_entry(entry: Entry, row: Row) -> str:
+def markdown_entry(entry: Entry, row: Row) -> str:
+    """An entry as it stands in a table of Markdown."""
     wrap = "**%s**" if entry.mark else "%s"
     return wrap % markdown(entry.text) + _rest(entry, row)
 
 
-def _markdown_label(row: Row) -> str:
+def markdown_label(row: Row) -> str:
+    """A row's label as it stands in a table of Markdown."""
     return markdown(row.label) + (f" {FEWER}{row.fewer}" if row.fewer else "")
 
 
@@ -172,7 +174,7 @@ def _environment(kind: str) -> jinja2.Environment:
     )
     environment.filters["latex"] = latex
     environment.filters["markdown"] = markdown
-    entry = {"latex": tex.entry, "siunitx": tex.siunitx_entry, "markdown": _markdown_entry}
+    entry = {"latex": tex.entry, "siunitx": tex.siunitx_entry, "markdown": markdown_entry}
     environment.filters["entry"] = entry[kind]
-    environment.filters["label"] = _markdown_label if kind == "markdown" else tex.label
+    environment.filters["label"] = markdown_label if kind == "markdown" else tex.label
     return environment

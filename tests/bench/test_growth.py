@@ -15,9 +15,10 @@ from open_clip import IMAGENET_CLASSNAMES
 
 from fplbench.clip import Backbone
 from fplbench.engine.chunks import plan_chunk
-from fplbench.engine.federation import Federation, Images
+from fplbench.engine.federation import Federation
 from fplbench.engine.memory import peak_bytes
 from fplbench.engine.rounds import run_round
+from fplbench.features.images import Images
 from fplbench.scenario import Scenario
 from fplbench.spec import Training
 from fplbench.task import PromptTask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import torch
 
 from fplbench import registry
 from fplbench.clip import method_defaults
+from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
-from fplbench.grid.workbench import Workbench
+from fplbench.grid.journal import Journal
 from fplbench.scenarios import SCENARIOS
 from fplbench.spec import Request, Training
 
@@ -32,7 +34,10 @@ def outcome(bench: Workbench, method: str = "promptfl", **options: object) -> Ou
     )
     (cell,) = expand(request, METHODS, DATASETS, bench)
     kind = METHODS.get(method)
-    return run_cell(cell, bench, kind(kind.Config(**cell.settings)), lambda done, of, row: None)
+    method_of_cell = kind(kind.Config(**cell.settings))
+    with TemporaryDirectory() as root:
+        journal = Journal(Path(root), "cell")
+        return run_cell(cell, bench, method_of_cell, lambda done, of, row: None, journal)
 
 
 def prompt(of: Outcome) -> torch.Tensor:

@@ -9,18 +9,16 @@ import pytest
 import torch
 
 from fplbench import registry
-from fplbench.grid import checkpoint
+from fplbench.features.stock import Workbench
 from fplbench.grid.cell import Outcome, run_cell
-from fplbench.grid.checkpoint import DamagedCheckpoint, State
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
 from fplbench.grid.stop import Stop, Stopped
-from fplbench.grid.workbench import Workbench
+from fplbench.records import checkpoint
 from fplbench.spec import Request
 
 METHODS, DATASETS = registry.methods(), registry.datasets()
 SMALL = {"clients": 4, "shots": 4, "rounds": 4, "lr": 0.01, "participation": 0.5}
-STATE = State({"server.ctx": torch.arange(6.0), "times.": torch.tensor([1, 2])}, {"round": 3})
 
 
 @pytest.fixture(scope="module")
@@ -82,36 +80,6 @@ def test_other_threads_on_the_way_are_recorded(bench: Workbench, tmp_path: Path)
     assert (before["until_round"], before["threads"]) == (1, threads)
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
-    assert checkpoint.read(tmp_path) is None
-    checkpoint.write(tmp_path, STATE)
-    found = checkpoint.read(tmp_path)
-    assert found is not None
-    assert found.facts == STATE.facts
-    assert all(torch.equal(found.tensors[name], t) for name, t in STATE.tensors.items())
-    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.NAME]
-
-
-def test_a_flipped_byte_anywhere_is_noticed(tmp_path: Path) -> None:
-    checkpoint.write(tmp_path, STATE)
-    path = tmp_path / checkpoint.NAME
-    data = path.read_bytes()
-    for position in range(8, len(data)):
-        path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
-        try:
-            found = checkpoint.read(tmp_path)
-        except DamagedCheckpoint:
-            continue
-        # Padding between header and tensors, and spaces, may differ; what is read may not.
-        assert found is not None
-        assert found.facts == STATE.facts
-        assert all(torch.equal(found.tensors[name], t) for name, t in STATE.tensors.items())
-    for kept in (0, 7, len(data) // 2, len(data) - 1):
-        path.write_bytes(data[:kept])
-        with pytest.raises(DamagedCheckpoint):
-            checkpoint.read(tmp_path)
-
-
 def test_from_a_damaged_checkpoint_a_cell_begins_anew(bench: Workbench, tmp_path: Path) -> None:
     whole = outcome(bench, "promptfl", tmp_path / "whole", False)
     with pytest.raises(Stopped):
@@ -122,4 +90,17 @@ def test_from_a_damaged_checkpoint_a_cell_begins_anew(bench: Workbench, tmp_path
     path.write_bytes(data)
     again = outcome(bench, "promptfl", tmp_path, False)
     assert "begins anew" in again.log
+    assert again.record.metrics == whole.record.metrics
+
+
+def test_from_another_versions_checkpoint_a_cell_begins_anew(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = outcome(bench, "promptfl", tmp_path / "whole", False)
+    with monkeypatch.context() as before:
+        before.setattr(checkpoint, "LAYOUT", 1)
+        with pytest.raises(Stopped):
+            outcome(bench, "promptfl", tmp_path, True)
+    again = outcome(bench, "promptfl", tmp_path, False)
+    assert "is of another version of fplbench" in again.log
     assert again.record.metrics == whole.record.metrics

@@ -11,8 +11,8 @@ import torch
 from fplbench import registry
 from fplbench.clip import method_defaults, training_defaults
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
-from fplbench.grid.workbench import Workbench
 from fplbench.spec import Cell, Request
 
 METHODS, DATASETS = registry.methods(), registry.datasets()

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fplbench.grid import checkpoint
-from fplbench.grid.checkpoint import State
 from fplbench.grid.claims import Claims
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.stop import Stop, Stopped
+from fplbench.records import checkpoint
+from fplbench.records.checkpoint import State
 
 STATE = State({"server.ctx": torch.zeros(2)}, {"round": 1})
 ROW = {"round": 1, "loss": 2.5, "local": 61.25, "seconds": 0.5}
@@ -23,7 +23,7 @@ def test_a_round_is_a_line_that_can_be_read_at_once(tmp_path: Path) -> None:
     journal.round(ROW, 3)
     journal.round(ROW | {"round": 2, "local": float("nan")}, 3)
     text = (journal.folder / "log.txt").read_text()
-    assert text == journal.text()
+    assert text == journal.log.text()
     first, second = text.splitlines()
     assert first.endswith("round 1/3  loss 2.5  local 61.25  seconds 0.5")
     assert second.endswith("round 2/3  loss 2.5  seconds 0.5")
@@ -71,4 +71,4 @@ def test_a_checkpoint_that_does_not_fit_is_noted_and_the_cell_goes_on(
     monkeypatch.setattr(checkpoint, "write", full)
     journal = Journal(tmp_path, "cell", every=0)
     journal.between_rounds(lambda: STATE, last=False)
-    assert "no checkpoint: No space left on device" in journal.text()
+    assert "no checkpoint: No space left on device" in journal.log.text()

@@ -17,8 +17,9 @@ from fplbench.grid import plan
 from fplbench.grid.plan import Planned
 from fplbench.grid.stale import Made, earlier, outdated, told
 from fplbench.provenance import hash_of
+from fplbench.records.record import Record
+from fplbench.records.store import Store
 from fplbench.spec import PROTOCOL, Cell, Training
-from fplbench.store import Record, Store
 
 IDENTITY = {"method": "m1", "dataset": "d1", "data": "x", "split": "theirs", "weights": "w"}
 CODE = {"method": {"_helper.py": "1", "mine.py": "1"}, "dataset": {"images.py": "1"}}

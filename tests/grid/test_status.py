@@ -15,7 +15,8 @@ from fplbench.errors import UserError
 from fplbench.grid import check, plan, status
 from fplbench.grid.claims import Claims
 from fplbench.grid.plan import Planned
-from fplbench.store import HISTORY, LOG, WORK, Record, Store
+from fplbench.records.record import Record
+from fplbench.records.store import HISTORY, LOG, WORK, Store
 
 
 @pytest.fixture

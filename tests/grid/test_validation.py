@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fplbench import registry
-from fplbench.engine.federation import Images
+from fplbench.features.images import Images
 from fplbench.grid.validation import on_validation, validation_rows
 
 

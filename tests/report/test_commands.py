@@ -10,7 +10,8 @@ import pytest
 from command_line import call
 from make_records import make_record, write_done
 
-from fplbench.store import Metric, Store
+from fplbench.records.record import Metric
+from fplbench.records.store import Store
 
 
 def test_report_writes_one_file_and_names_it(

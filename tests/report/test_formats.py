@@ -13,11 +13,11 @@ from make_records import TITLES, make_record, store_values, write_done
 from rich.console import Console
 
 from fplbench.errors import UserError
+from fplbench.records.record import Failure
+from fplbench.records.results import load_results, with_headline
 from fplbench.report.escape import latex, markdown
 from fplbench.report.pivot import Pivot, pivot
 from fplbench.report.tables import layouts, screen_tables, write_tables
-from fplbench.results import load_results, with_headline
-from fplbench.store import Failure
 
 NASTY = r"50%_of {a} $x$ & #1 ~ ^ \evil <b> | é ± µ 漢 *"
 

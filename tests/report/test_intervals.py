@@ -10,13 +10,14 @@ import pytest
 from make_records import TITLES, make_record, store_values, write_done, write_stopped
 from scipy.stats import bootstrap
 
+from fplbench.records.record import Metric
+from fplbench.records.results import load_clients, load_results
+from fplbench.records.store import Store
 from fplbench.report.entries import Entry
 from fplbench.report.groups import split
 from fplbench.report.intervals import intervals
 from fplbench.report.layout import Layout
 from fplbench.report.tables import write_tables
-from fplbench.results import load_clients, load_results
-from fplbench.store import Metric, Store
 
 
 def tables(root: Path) -> dict[str, Layout]:

@@ -15,9 +15,10 @@ from make_records import TITLES, make_record, write_done, write_stopped
 
 import fplbench.report
 from fplbench.errors import UserError
+from fplbench.records.record import Failure
+from fplbench.records.results import read_cells
+from fplbench.records.store import Store
 from fplbench.report.page import SCRIPTS, write_page
-from fplbench.results import read_cells
-from fplbench.store import Failure, Store
 
 VENDOR = Path(fplbench.report.__file__).parent / "vendor"
 EVIL = '</script><script>hacked=1</script><img src=x onerror="hacked=1"> & \u2028 "\'{{7*7}}'
@@ -129,8 +130,8 @@ def test_filters_narrow_the_boards_and_a_link_restores_them(page: Any) -> None:
 
 @needs_browser
 def test_numbers_are_the_tables(page: Any, comparison: Path) -> None:
+    from fplbench.records.results import load_results
     from fplbench.report.tables import layouts
-    from fplbench.results import load_results
 
     (table,) = [x for x in layouts(load_results(comparison), TITLES) if x.name == "domains"]
     rows = run(

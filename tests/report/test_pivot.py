@@ -10,11 +10,12 @@ import pytest
 from make_records import TITLES, make_record, write_done, write_stopped
 
 from fplbench.errors import UserError
+from fplbench.records.record import Metric
+from fplbench.records.results import load_results
+from fplbench.records.store import Store
 from fplbench.report.layout import Layout
 from fplbench.report.pivot import Pivot, parse_where, pivot
 from fplbench.report.tables import write_pivot, write_tables
-from fplbench.results import load_results
-from fplbench.store import Metric, Store
 
 
 @pytest.fixture

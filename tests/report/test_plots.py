@@ -13,12 +13,12 @@ from make_records import TITLES, make_record, write_done, write_stopped
 from matplotlib.image import imread
 
 from fplbench.errors import UserError
+from fplbench.records.results import load_results
+from fplbench.records.store import Store
 from fplbench.report import partitions, sweeps
 from fplbench.report.figures import pareto_front
 from fplbench.report.looks import COLUMN, looks
 from fplbench.report.plots import write_plots
-from fplbench.results import load_results
-from fplbench.store import Store
 
 MANY = {f"m{place:02}": f"Method {place}" for place in range(20)}
 

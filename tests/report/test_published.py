@@ -10,13 +10,14 @@ from command_line import call
 from make_records import make_record, write_done
 
 from fplbench import registry
+from fplbench.records.record import Metric
+from fplbench.records.results import load_results
+from fplbench.records.store import Store
 from fplbench.report import beside
 from fplbench.report.beside import compare
 from fplbench.report.published import Published, no_evidence, published, words
-from fplbench.results import load_results
 from fplbench.scenarios import SCENARIOS
 from fplbench.spec import Training
-from fplbench.store import Metric, Store
 
 VIT = "ViT-B-16:openai"
 ZHOU = {"split": "split_zhou_OxfordFlowers.json"}

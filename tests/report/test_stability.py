@@ -10,12 +10,13 @@ from make_records import TITLES, make_record, write_done
 from rich.console import Console
 
 from fplbench import reporting
+from fplbench.records.record import Metric
+from fplbench.records.results import load_clients, load_history, load_results, read_cells
+from fplbench.records.store import Store
 from fplbench.report import stability
 from fplbench.report.page import write_page
 from fplbench.report.pivot import Pivot, pivot
 from fplbench.report.tables import layouts
-from fplbench.results import load_clients, load_history, load_results, read_cells
-from fplbench.store import Metric, Store
 
 
 def moved_and_drawn(root: Path) -> None:

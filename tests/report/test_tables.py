@@ -6,11 +6,12 @@ from pathlib import Path
 
 from make_records import TITLES, make_record, store_values, write_done, write_stopped
 
+from fplbench.records.record import Metric
+from fplbench.records.results import load_results
+from fplbench.records.store import Store
 from fplbench.report.entries import Entry
 from fplbench.report.layout import Layout
 from fplbench.report.tables import layouts, write_tables
-from fplbench.results import load_results
-from fplbench.store import Metric, Store
 
 
 def headline(root: Path) -> Layout:

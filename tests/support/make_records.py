@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fplbench.records.record import Failure, Metric, Record, Traffic
+from fplbench.records.store import Store
 from fplbench.spec import PROTOCOL
-from fplbench.store import Failure, Metric, Record, Store, Traffic
 
 TITLES = {
     "zeroshot": "CLIP zero-shot",

@@ -24,8 +24,8 @@ from fplbench.dataset import Data, ImageArray, Split
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round
+from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
-from fplbench.grid.workbench import Workbench
 from fplbench.method import Method
 from fplbench.scenarios import SCENARIOS
 from fplbench.spec import PROTOCOL, Request

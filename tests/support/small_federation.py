@@ -14,7 +14,8 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from fplbench.clip.text import TextTower
 from fplbench.dataset import IntArray
-from fplbench.engine.federation import Federation, Images
+from fplbench.engine.federation import Federation
+from fplbench.features.images import Images
 from fplbench.method import Method
 from fplbench.scenario import Exam, Question, Scenario
 from fplbench.task import PromptTask

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +28,8 @@ from fplbench.clip import Backbone
 from fplbench.data.progress import Progress
 from fplbench.dataset import Data
 from fplbench.errors import UserError
-from fplbench.views import VIEWS_VERSION, Seen
+from fplbench.features.views import VIEWS_VERSION, Seen
+from fplbench.records.atomic import write_aside
 
 FloatArray = NDArray[np.float32] | NDArray[np.float16]
 
@@ -144,30 +144,24 @@ def _is_whole(path: Path, size: int) -> bool:
 
 def _write(batches: Iterator[dict[str, Tensor]], count: int, missing: dict[str, Path]) -> None:
     """Write the missing kinds from one pass over `count` images; under the lock."""
-    aside = {kind: path.with_suffix(".partial") for kind, path in missing.items()}
-    try:
-        with contextlib.ExitStack() as stack:
-            files = {kind: stack.enter_context(path.open("wb")) for kind, path in aside.items()}
-            digests = {kind: hashlib.sha256() for kind in missing}
-            begun = False
-            for batch in batches:
-                for kind, file in files.items():
-                    array = batch[kind].to(KINDS[kind]).cpu().numpy()
-                    block = array.tobytes()
-                    if not begun:
-                        block = _header((count, *array.shape[1:]), array.dtype) + block
-                    digests[kind].update(block)
-                    file.write(block)
-                begun = True
+    with contextlib.ExitStack() as stack:
+        files = {
+            kind: stack.enter_context(write_aside(path, alone=True))
+            for kind, path in missing.items()
+        }
+        digests = {kind: hashlib.sha256() for kind in missing}
+        begun = False
+        for batch in batches:
             for kind, file in files.items():
-                file.write(digests[kind].digest())
-                file.flush()
-                os.fsync(file.fileno())
-        for kind, path in missing.items():
-            aside[kind].replace(path)
-    finally:
-        for path in aside.values():
-            path.unlink(missing_ok=True)
+                array = batch[kind].to(KINDS[kind]).cpu().numpy()
+                block = array.tobytes()
+                if not begun:
+                    block = _header((count, *array.shape[1:]), array.dtype) + block
+                digests[kind].update(block)
+                file.write(block)
+            begun = True
+        for kind, file in files.items():
+            file.write(digests[kind].digest())
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:

@@ -12,8 +12,8 @@ from make_records import make_record, write_done, write_stopped
 
 import fplbench
 from fplbench.errors import UserError
-from fplbench.results import DamagedRecordWarning, load_clients, load_history, load_results
-from fplbench.store import RECORD, Store
+from fplbench.records.results import DamagedRecordWarning, load_clients, load_history, load_results
+from fplbench.records.store import RECORD, Store
 
 
 @pytest.fixture
@@ -100,5 +100,5 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_reading_results_needs_no_torch() -> None:
-    code = "import sys, fplbench, fplbench.results; sys.exit('torch' in sys.modules)"
+    code = "import sys, fplbench, fplbench.records.results; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

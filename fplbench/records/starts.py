@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import stdev
 
-from fplbench.store import Record
+from fplbench.records.record import Record
 
 Found = list[tuple[Path, Record]]
 

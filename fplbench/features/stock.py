@@ -14,8 +14,8 @@ from fplbench.clip import Backbone, TextTower
 from fplbench.data.prepare import prepared
 from fplbench.data.progress import Progress, Watch, unwatched
 from fplbench.dataset import Data, Dataset, IntArray, chosen
-from fplbench.engine.federation import Images
-from fplbench.features import features
+from fplbench.features.cache import features
+from fplbench.features.images import Images
 from fplbench.method import Method, Task
 from fplbench.spec import Cell, Precision
 from fplbench.task import PromptTask
@@ -28,11 +28,10 @@ class Workbench:
     skip_broken: leave unusable images out instead of refusing the data set. watch: shows the
     examination of a data set's files.
 
-    Set from outside once they are known: on_encoded, called with images done and to do while the
-    image tower works; inputs, all that the run's methods ask for, so that it runs once for them.
+    inputs: set from outside once it is known, all that the run's methods ask for, so that the
+    image tower runs once for them.
     """
 
-    on_encoded: Progress | None = None
     inputs: frozenset[str] = frozenset({"pooled"})
 
     def __init__(
@@ -86,10 +85,14 @@ class Workbench:
         split: Literal["train", "test"],
         inputs: frozenset[str],
         views: int = 1,
+        progress: Progress | None = None,
     ) -> Images:
-        """Features of a split, those that `inputs` asks for, in that many views."""
+        """Features of a split, those that `inputs` asks for, in that many views.
+
+        progress: called with images done and to do while the image tower works.
+        """
         first, *others = (
-            self._view(backbone, dataset, split, inputs, view) for view in range(views)
+            self._view(backbone, dataset, split, inputs, view, progress) for view in range(views)
         )
         return replace(first, views=tuple(others))
 
@@ -100,6 +103,7 @@ class Workbench:
         split: Literal["train", "test"],
         inputs: frozenset[str],
         view: int,
+        progress: Progress | None,
     ) -> Images:
         key = (backbone, dataset, split, view)
         if key not in self._images or ("patches" in inputs and self._images[key].patches is None):
@@ -111,7 +115,7 @@ class Workbench:
                 patches="patches" in inputs | self.inputs,
                 cache=self._store / "features",
                 device=self.device,
-                progress=self.on_encoded,
+                progress=progress,
                 view=view,
             )
             self._images[key] = Images(

@@ -2,8 +2,9 @@
 
 Every table begins with the columns of CELL and ends with the cell's settings, a column each:
 "set.NAME" (the method's), "scen.NAME" (the scenario's), "train.NAME" (the engine's) and
-"ident.NAME" (fingerprints and versions); None where a cell has no such setting. Folders that
-cannot be read are named in a warning and in `table.attrs["problems"]`.
+"ident.NAME" (fingerprints and versions); None where a cell has no such setting. Cells lie
+in folders, or in a packed file (`packed`). What cannot be read is named in a warning and in
+`table.attrs["problems"]`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import pandas as pd
 from pydantic import JsonValue
 
 from fplbench.errors import UserError
-from fplbench.starts import Found, drawn, numbers, repeats, spread
-from fplbench.store import (
+from fplbench.records import packed
+from fplbench.records.record import Record
+from fplbench.records.starts import Found, drawn, numbers, repeats, spread
+from fplbench.records.store import (
     DamagedRecord,
     Problem,
-    Record,
     cell_folders,
-    read_history,
     read_or_explain,
 )
 
@@ -119,7 +120,7 @@ def history_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
     found, rows, problems = drawn(found), list[Row](), list(problems)
     for folder, record in found:
         try:
-            history = read_history(folder)
+            history = packed.history_of(folder)
         except DamagedRecord as error:
             problems.append(Problem(folder, str(error)))
             continue
@@ -129,20 +130,21 @@ def history_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
 
 
 def read_cells(path: Path | str) -> tuple[Found, list[Problem]]:
-    """The cells under a folder, each once, a done one before others, moved starts among them; and
-    what could not be read."""
+    """The cells under a folder or of a packed file, each once and done ones first, moved starts
+    among them, with where they lie; and what could not be read."""
     root = Path(path)
-    if not root.is_dir():
+    if not root.exists():
         raise UserError(
             f"there are no results in {root}: no such folder; `fplbench run` makes them, "
             "or name the folder that --out named"
         )
     outcomes = [(folder, read_or_explain(folder)) for folder in cell_folders(root)]
+    outcomes += packed.outcomes(root)
     found = [(folder, record) for folder, record in outcomes if isinstance(record, Record)]
     done_first = sorted(found, key=lambda cell: cell[1].status != "done")
     once = {record.id: (folder, record) for folder, record in reversed(done_first)}
     problems = [outcome for _, outcome in outcomes if isinstance(outcome, Problem)]
-    return sorted(once.values(), key=lambda cell: str(cell[0])), problems
+    return sorted(once.values(), key=lambda cell: (str(cell[0]), cell[1].id)), problems
 
 
 def _cell(record: Record) -> Row:
@@ -244,7 +246,7 @@ def _table(
     rows: list[Row], columns: list[str], found: Found, problems: list[Problem]
 ) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=_in_order(columns, rows))
-    settings = {record.id: _settings(record) for _, record in found}
+    settings = {record.id: settings_of(record) for _, record in found}
     for name in _in_order([], list(settings.values())):
         # As objects: beside a missing value, pandas would make the integer 16 into 16.0.
         values = [settings[cell_id].get(name) for cell_id in table["id"]]
@@ -255,7 +257,8 @@ def _table(
     return table
 
 
-def _settings(record: Record) -> Row:
+def settings_of(record: Record) -> Row:
+    """A cell's settings and identities, by their columns in the tables."""
     groups: dict[str, Mapping[str, JsonValue]] = {
         "set": record.settings,
         "scen": record.scenario_settings,

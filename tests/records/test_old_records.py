@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from command_line import call
 
-from fplbench.grid.check import damage
-from fplbench.results import load_results
-from fplbench.store import Store
+from fplbench.records.check import damage
+from fplbench.records.results import load_results
+from fplbench.records.store import Store
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 OLD = sorted(GOLDEN.glob("record_schema_*"))
 
 

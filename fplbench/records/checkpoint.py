@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,39 +18,36 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from fplbench.records.atomic import write_aside
+
 NAME = "checkpoint.safetensors"
+LAYOUT = 2
+"""Rises when a cell keeps other things in it: cells then begin anew, not from what is missing."""
 
 
 @dataclass(frozen=True)
 class State:
-    """tensors: of server, clients and accuracies, by prefix; facts: all else, as JSON."""
+    """tensors: of server, clients and accuracies, by prefix, whose order is kept; facts: all else,
+    as JSON."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
 
 
 class DamagedCheckpoint(Exception):
-    """The file is not what was written."""
+    """The file is not what was written, or another version of fplbench wrote it."""
 
 
 def write(folder: Path, state: State) -> None:
-    """Write the file aside and rename it: whoever is killed meanwhile leaves the one before."""
+    """Write a cell's checkpoint in place of the one before; OSError where the disk is full."""
     tensors = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in state.tensors.items()
     }
-    facts = json.dumps(state.facts)
+    about = json.dumps({"layout": LAYOUT, "order": list(tensors), "facts": state.facts})
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{NAME}"
-    try:
-        with aside.open("wb") as file:
-            file.write(save(tensors, {"facts": facts, "sha256": _digest(tensors, facts)}))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(folder / NAME)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
+    with write_aside(folder / NAME, alone=True) as file:
+        file.write(save(tensors, {"about": about, "sha256": _digest(tensors, about)}))
 
 
 def read(folder: Path) -> State | None:
@@ -61,17 +57,20 @@ def read(folder: Path) -> State | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
+            written = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        if about["sha256"] != _digest(tensors, about["facts"]):
+        about = json.loads(written.get("about", "{}"))
+        if about.get("layout") != LAYOUT:
+            raise DamagedCheckpoint(f"{path} is of another version of fplbench")
+        if written["sha256"] != _digest(tensors, written["about"]):
             raise DamagedCheckpoint(f"{path} is not what was written")
-        return State(tensors, json.loads(about["facts"]))
+        return State({name: tensors[name] for name in about["order"]}, about["facts"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise DamagedCheckpoint(f"{path} cannot be read: {error}") from error
 
 
-def _digest(tensors: dict[str, Tensor], facts: str) -> str:
-    digest = hashlib.sha256(facts.encode())
+def _digest(tensors: dict[str, Tensor], about: str) -> str:
+    digest = hashlib.sha256(about.encode())
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"\0{name} {value.dtype} {tuple(value.shape)}\0".encode())

@@ -16,7 +16,8 @@ from make_records import make_history, make_record, write_done, write_stopped
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
-from fplbench.store import HISTORY, PROMPTS, RECORD, SUMS, DamagedRecord, Metric, Record, Store
+from fplbench.records.record import Metric, Record
+from fplbench.records.store import HISTORY, PROMPTS, RECORD, SUMS, DamagedRecord, Store
 
 TENSORS = {"ctx": torch.arange(6.0).reshape(2, 3), "server": torch.ones(1, 3).expand(4, 3)}
 
@@ -201,7 +202,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from make_records import make_history, make_record, write_stopped
-from fplbench.store import Store
+from fplbench.records.store import Store
 store, first = Store(Path(sys.argv[2])), int(sys.argv[3])
 for seed in range(first, first + 1000):
     record = make_record(seed=seed)
@@ -215,7 +216,7 @@ def test_killed_while_writing_every_folder_is_whole(store: Store) -> None:
     """kill -9 at different moments of a loop of writes; the next process reads all of it."""
     written = 0
     for turn in range(5):
-        arguments = [str(Path(__file__).parent / "support"), str(store.root), str(1000 * turn)]
+        arguments = [str(Path(__file__).parents[1] / "support"), str(store.root), str(1000 * turn)]
         command = [sys.executable, "-c", WRITER, *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

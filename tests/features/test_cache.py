@@ -20,7 +20,7 @@ from small_clip import far, small_backbone
 from fplbench.clip import Backbone
 from fplbench.dataset import Data, Split
 from fplbench.errors import UserError
-from fplbench.features import Features, features
+from fplbench.features.cache import Features, features
 
 COUNT = 70  # more than one batch
 

@@ -15,8 +15,8 @@ from small_federation import Make, federation, images, task
 from fplbench import registry
 from fplbench.engine.federation import Federation
 from fplbench.engine.train import LocalData
+from fplbench.features.views import Seen, crop
 from fplbench.method import Batch
-from fplbench.views import Seen, crop
 
 __all__ = ["federation", "task"]
 

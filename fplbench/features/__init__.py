@@ -1,0 +1,1 @@
+"""Image features: computed once for each backbone, kept on disk, shared by all cells."""

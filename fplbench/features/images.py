@@ -1,0 +1,28 @@
+"""What training and testing read of a split: features and labels, never pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fplbench.dataset import IntArray
+
+
+@dataclass(frozen=True)
+class Images:
+    """Features and labels of one split, in host memory or mapped from disk.
+
+    pooled: [M, D]; patches: [M, P, D], None where the method does not ask for them.
+    labels: [M], indices into the data set's class names.
+    views: the same images cropped and flipped, views 1, 2 ... beside this one, which is view 0.
+    """
+
+    labels: IntArray
+    pooled: Tensor
+    patches: Tensor | None
+    views: tuple[Images, ...] = ()
+
+    def epoch_view(self, epoch: int) -> int:
+        """The view that an epoch, counted from 0 over all rounds, is trained on."""
+        return epoch % (1 + len(self.views))

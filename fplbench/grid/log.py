@@ -1,0 +1,41 @@
+"""The log of a cell: a line a round, with the time."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from pathlib import Path
+
+SHOWN = ("loss", "local", "base", "novel", "domains", "global", "seconds")
+
+
+class Log:
+    """Kept in a file, there to be read at once. lines: all of it, from before interruptions too."""
+
+    def __init__(self, path: Path) -> None:
+        self.lines: list[str] = []
+        self._path = path
+
+    def round(self, row: dict[str, float], rounds: int) -> None:
+        """A line of what a round did."""
+        shown = [
+            f"{name} {row[name]:.4g}"
+            for name in (*SHOWN[:-1], *(k for k in row if k.startswith("loss_")), SHOWN[-1])
+            if name in row and not math.isnan(row[name])
+        ]
+        self.note(f"round {row['round']:.0f}/{rounds}  " + "  ".join(shown))
+
+    def note(self, text: str) -> None:
+        """Add a line."""
+        line = f"{datetime.now().astimezone().isoformat(timespec='seconds')}  {text}"
+        self.lines.append(line)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError:  # a full disk: the record, if it can be written, has the lines
+            return
+
+    def text(self) -> str:
+        """The whole log."""
+        return "".join(f"{line}\n" for line in self.lines)

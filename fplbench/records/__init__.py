@@ -1,0 +1,1 @@
+"""What a cell leaves on disk: its record, how it is written and read, and checkpoints."""

@@ -1,0 +1,115 @@
+"""The schema of a record: what was run, on what, and what came out."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+SCHEMA = 2
+READABLE = (1, 2)
+"""Schemas of records: 1 knew neither the protocol's version nor the files of the code."""
+
+Status = Literal["done", "diverged", "failed"]
+
+
+class _Model(BaseModel):
+    """Numbers must be finite: a cell whose loss or accuracy is not has diverged."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Metric(_Model):
+    """Accuracy in percent. mean, std (population) and worst are over the `count` clients that
+    have a number; per_client follows Record.clients, None for a client without one, and is None
+    as a whole for a metric of the shared prompt alone. last5: of `mean`, the mean over the last
+    five rounds, where all five were evaluated."""
+
+    mean: float
+    std: float | None = None
+    worst: float | None = None
+    count: int = 1
+    last5: float | None = None
+    per_client: list[float | None] | None = None
+
+
+class Traffic(_Model):
+    """Bytes of the tensors sent: of all clients over the run, and of one client in one round."""
+
+    up_bytes: int = 0
+    down_bytes: int = 0
+    up_bytes_client_round: float = 0.0
+    down_bytes_client_round: float = 0.0
+
+
+class Failure(_Model):
+    """Why a cell is not done; round and client where they are known."""
+
+    kind: str
+    message: str
+    traceback: str = ""
+    round: int | None = None
+    client: int | None = None
+
+
+class Record(_Model):
+    """One cell: what was run, on what, and what came out.
+
+    training: rounds, local_epochs, batch_size, lr, ... of the engine; settings: the method's own
+    hyper-parameters; scenario_settings: the scenario's (clients, shots, alpha, ...).
+    changed: the names of settings that were not the defaults when the cell was run, each with its
+    group ("set.mu", "scen.alpha", "train.lr"); None in records from before this was kept.
+    title: what the method is called in a paper, so that reports need no plug-in.
+    identity: fingerprints that the id hashes beside these (code, data, weights, split source).
+    code: for each part of the identity that is code, its files with their hashes, named within
+    the plug-in's folder. protocol: spec.PROTOCOL of then.
+    not_applicable: metric -> why it means nothing for this method.
+    label_counts: of each client, how many training images of each class it has; a class it has
+    none of is left out. trainable_parameters: of one client. times: seconds.
+    round_seconds: least, median and most seconds of training a round; None where nothing is
+    trained, and in records from before this was kept.
+    peak_bytes: the most memory at any time: on a GPU what the cell's tensors took; else what the
+    whole process took, with what it kept of earlier cells, so it tells no cells apart; None where
+    the system does not tell.
+    """
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    id: str
+    status: Status
+    method: str
+    title: str = ""
+    dataset: str
+    scenario: str
+    backbone: str
+    seed: int
+    settings: dict[str, JsonValue] = {}
+    scenario_settings: dict[str, JsonValue] = {}
+    training: dict[str, JsonValue] = {}
+    changed: list[str] | None = None
+    identity: dict[str, str] = {}
+    code: dict[str, dict[str, str]] = {}
+    protocol: int = 1
+    versions: dict[str, str] = {}
+    hardware: dict[str, JsonValue] = {}
+    metrics: dict[str, Metric] = {}
+    not_applicable: dict[str, str] = {}
+    clients: list[str] = []
+    train_sizes: list[int] = []
+    label_counts: list[dict[str, int]] = []
+    never_sampled: int = 0
+    traffic: Traffic = Traffic()
+    trainable_parameters: int = 0
+    times: dict[str, float] = {}
+    round_seconds: list[float] | None = None
+    peak_bytes: int | None = None
+    notes: list[str] = []
+    error: Failure | None = None
+    started: str = ""
+    finished: str = ""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    def to_json(self) -> str:
+        fields = self.model_dump(by_alias=True)
+        return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
