@@ -15,8 +15,8 @@ setup: $(INSTALLED) ## Make the environment in .venv; a second call does nothing
 
 demo: $(INSTALLED) ## Compare six methods on the embedded backbone and data sets
 	$(BIN)/fplbench run --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp \
-		--datasets shapes,shapes_domains --clients-per-domain 2 --seeds 0,1,2 \
-		--rounds 15 --set evaluations=3 --out $(RESULTS)/demo
+		--datasets shapes,shapes_domains --clients-per-domain 2 --seeds 0,1,2,3,4,5,6,7 \
+		--rounds 15 --set evaluations=3 --set fedotp.evaluations=1 --jobs 2 --out $(RESULTS)/demo
 	$(BIN)/fplbench tables $(RESULTS)/demo
 	$(BIN)/fplbench plots $(RESULTS)/demo
 	$(BIN)/fplbench report $(RESULTS)/demo
@@ -39,13 +39,14 @@ plots: $(INSTALLED) ## Draw plots of all records in RESULTS (default: results)
 report: $(INSTALLED) ## Write one HTML page of all records in RESULTS (default: results)
 	$(BIN)/fplbench report $(RESULTS)
 
-# Every scenario that the embedded data sets can be split for, with its defaults.
-EVERYTHING = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp --seeds 0,1,2,3,4,5,6,7 \
+# The demo's cells, and the digits in every scenario that they can be split for.
+REFERENCE = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp --seeds 0,1,2,3,4,5,6,7 \
+	--rounds 15 --set evaluations=3 --set fedotp.evaluations=1 --jobs 2 \
 	--out $(RESULTS)/reference-runs
-reference: $(INSTALLED) ## Run all cells of the reference results (hours); rewrites their file
-	$(BIN)/fplbench run $(EVERYTHING) --datasets shapes,digits,shapes_domains
-	$(BIN)/fplbench run $(EVERYTHING) --datasets shapes --scenario pathological,personal,iid
-	$(BIN)/fplbench run $(EVERYTHING) --datasets digits --scenario pathological,iid
+reference: $(INSTALLED) ## Run all cells of the reference results; rewrites their file
+	$(BIN)/fplbench run $(REFERENCE) --datasets shapes,shapes_domains --clients-per-domain 2
+	$(BIN)/fplbench stability $(RESULTS)/reference-runs --starts 1 --jobs 2
+	$(BIN)/fplbench run $(REFERENCE) --datasets digits --scenario personal,pathological,iid
 	$(BIN)/fplbench pack $(RESULTS)/reference-runs results/reference/embedded.jsonl
 
 bench: $(INSTALLED) ## Time the engine beside published local training; rewrites docs/performance.md
