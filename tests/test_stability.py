@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from command_line import call
-from fplbench.grid.workbench import Workbench
 from make_records import TITLES
 from protocol_numbers import DATASETS, METHODS, workbench
 
+from fplbench.features.stock import Workbench
 from fplbench.grid.cell import run_cell
 from fplbench.grid.expand import expand
 from fplbench.records.results import load_results, read_cells

@@ -21,10 +21,11 @@ from torch import Tensor
 from fplbench import registry
 from fplbench.clip import freeze, tiny
 from fplbench.engine.chunks import plan_chunk
-from fplbench.engine.federation import Federation, Images
+from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round
 from fplbench.engine.train import step_gradients
-from fplbench.features import features
+from fplbench.features.cache import features
+from fplbench.features.images import Images
 from fplbench.scenarios import SCENARIOS
 from fplbench.spec import Training
 from fplbench.task import PromptTask
