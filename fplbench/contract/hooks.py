@@ -89,9 +89,14 @@ def alone(candidate: Candidate) -> None:
     together = player.results(at)
     for client in range(CLIENTS):
         one = slice(client, client + 1)
+        by_itself = player.results(at.of(one))
+        # Beside the size of all clients' values: one that cancels to almost nothing is rounding.
         compare(
-            {name: t[one] for name, t in together.items()},
-            player.results(at.of(one)),
+            {
+                n: torch.cat([t[:client], by_itself[n], t[client + 1 :]])
+                for n, t in together.items()
+            },
+            together,
             ROUNDING,
             f"the {{what}} of client {client} changes by {{far}} of its size when other clients "
             f"are beside it: something mixes rows of the client axis, such as a mean over it.",

@@ -79,7 +79,7 @@ def test_the_log_of_a_running_cell_tells_its_round(tmp_path: Path) -> None:
     journal.log.note("goes on after round 2")
     assert last_round(tmp_path, "cell") is None
     journal.round({"round": 3, "loss": 1.25, "local": 61.5, "seconds": 2e-5}, 40)
-    journal.note("no checkpoint: No space left on device")
+    journal.log.note("no checkpoint: No space left on device")
     assert last_round(tmp_path, "cell") == (3, 40, {"loss": 1.25, "local": 61.5, "seconds": 2e-5})
 
 
