@@ -58,7 +58,8 @@ def test_a_change_of_a_hundredth_of_the_step_size_shows(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the comparison is no test that cannot fail, for a shared and for a private tensor."""
-    monkeypatch.setitem(protocol_numbers.SMALL, "lr", 0.02 * 1.01)
+    lr = protocol_numbers.SMALL["lr"]
+    monkeypatch.setitem(protocol_numbers.SMALL, "lr", lr * 1.01)
     for method in ("promptfl", "coop"):
         (tensor,) = COMMITTED["methods"][method]
         assert moved(COMMITTED["methods"][method], trained(bench, method, "")) == [tensor]

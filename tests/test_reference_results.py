@@ -11,6 +11,7 @@ import torch
 from fplbench import environment, registry
 from fplbench.features.stock import Workbench
 from fplbench.grid.cell import run_cell
+from fplbench.grid.journal import Journal
 from fplbench.records.record import Record
 from fplbench.report import reference
 from fplbench.report.groups import HEADLINES
@@ -58,7 +59,9 @@ def test_the_file_is_whole_and_of_this_protocol() -> None:
 
 
 @pytest.mark.parametrize("record", quickest(), ids=lambda record: record.id)
-def test_a_cell_of_the_reference_comes_out_again(record: Record, bench: Workbench) -> None:
+def test_a_cell_of_the_reference_comes_out_again(
+    record: Record, bench: Workbench, tmp_path: Path
+) -> None:
     """Within what rounding may move on another machine; a fault of the engine moves more, since
     a method's gain over zero-shot is many points and a seed's own draws make up several."""
     kind = registry.methods().get(record.method)
@@ -66,7 +69,7 @@ def test_a_cell_of_the_reference_comes_out_again(record: Record, bench: Workbenc
     training = Training.model_validate(record.training)
     cell = Cell(training=training, **record.model_dump(include=same))
     made = kind(kind.Config(**cell.settings))
-    again = run_cell(cell, bench, made, lambda *_: None).record
+    again = run_cell(cell, bench, made, lambda *_: None, Journal(tmp_path, "cell")).record
     assert again.status == "done", again.error
     wanted = [name for name in HEADLINES[cell.scenario] if name in record.metrics]
     assert wanted

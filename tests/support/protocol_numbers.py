@@ -34,7 +34,7 @@ FILE = Path(__file__).parents[1] / "golden" / "protocol.json"
 # Two local steps a round on real digits; 3 of 5 clients take part, since shares are cut.
 SMALL = {
     "clients": 5, "participation": 0.7, "shots": 4, "rounds": 2, "local_epochs": 1,
-    "batch_size": 20, "lr": 0.02, "lr_schedule": "constant",
+    "batch_size": 20, "lr": 0.5, "lr_schedule": "constant",
 }  # fmt: skip
 DIRECTIONS = 8
 TOLERANCE = 1e-5
