@@ -18,7 +18,7 @@ from fplbench.contract import command as contract_command
 from fplbench.data.commands import app as data
 from fplbench.errors import UserError
 from fplbench.openmp import wait_briefly
-from fplbench.options import DataRoot, Plugins, listed, listed_seeds
+from fplbench.options import DataRoot, Plugins, assignments, listed, listed_seeds, value
 from fplbench.spec import Request
 
 app = typer.Typer(
@@ -93,8 +93,8 @@ def run(
         list[str] | None,
         typer.Option(
             "--set",
-            help="KEY=VALUE for all methods that have it, METHOD.KEY=VALUE for one; a list "
-            "[1,2] is swept; repeatable.",
+            help="KEY=VALUE for any setting of methods, scenarios or the training, "
+            "METHOD.KEY=VALUE or SCENARIO.KEY=VALUE for one; a list [1,2] is swept; repeatable.",
         ),
     ] = None,
     clients: Annotated[
@@ -202,7 +202,7 @@ def run(
         grid,
         {name: values for name, values in axes.items() if values is not None},
         {name: _swept(text) for name, text in flags.items() if text is not None},
-        _assignments(settings or []),
+        assignments(settings or []),
     )
     from fplbench import session  # torch: not before the mistakes above are said
 
@@ -278,24 +278,5 @@ def _request(
 
 def _swept(text: str) -> Any:
     """The value of a flag, or a list of them."""
-    values = [_value(part.strip()) for part in text.split(",")]
+    values = [value(part.strip()) for part in text.split(",")]
     return values[0] if len(values) == 1 else values
-
-
-def _value(text: str) -> Any:
-    import json
-
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def _assignments(texts: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"--set {text}: write KEY=VALUE or METHOD.KEY=VALUE.")
-        found[key.strip()] = _value(value)
-    return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self, overload
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image, fromarray
 
 from fplbench.errors import UserError
+from fplbench.plugin import Plugin
 
 IntArray = NDArray[np.int64]
 
@@ -79,19 +80,30 @@ class Data:
     split_kind: str = ""
 
 
-class Dataset(ABC):
+class Dataset(Plugin):
     """One data set; the class attributes are what `fplbench list datasets` shows.
 
     wants: what a user writes behind "NAME:", PATH for one; "" where the name is enough.
     argument: what stands there in a class made by `of`.
     """
 
-    name: ClassVar[str]
+    kind = "data set"
+    texts = ("summary",)
     summary: ClassVar[str]
     default_scenario: ClassVar[str] = "base2novel"
     source: ClassVar[str] = ""
     wants: ClassVar[str] = ""
     argument: ClassVar[str] = ""
+
+    @classmethod
+    def parse(cls, argument: str) -> type[Self] | None:
+        if argument:
+            return cls.of(argument) if cls.wants else None
+        if cls.wants:
+            raise UserError(
+                f"The data set {cls.name} needs a {cls.wants}: write {cls.name}:{cls.wants}."
+            )
+        return cls
 
     @classmethod
     def of(cls, argument: str) -> type[Self]:
@@ -109,17 +121,3 @@ class Dataset(ABC):
     @abstractmethod
     def load(self, root: Path | None, cache: Path) -> Data:
         """Read or render the data; `cache` is a folder this data set may keep files in."""
-
-
-def chosen(classes: Mapping[str, type[Dataset]], name: str) -> type[Dataset] | None:
-    """The data set of this name, also of "NAME:ARGUMENT"; None if there is none.
-
-    UserError: a data set that needs an argument, without one.
-    """
-    base, _, argument = name.partition(":")
-    cls = classes.get(name) or classes.get(base)
-    if cls is None or (argument and not cls.wants):
-        return None
-    if cls.wants and not argument:
-        raise UserError(f"The data set {base} needs a {cls.wants}: write {base}:{cls.wants}.")
-    return cls.of(argument) if argument else cls

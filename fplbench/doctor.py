@@ -25,8 +25,9 @@ from fplbench import caches, registry
 from fplbench.clip import hub
 from fplbench.data.on_disk import data_root
 from fplbench.data.overview import size
-from fplbench.dataset import Dataset, chosen
+from fplbench.dataset import Dataset
 from fplbench.errors import UserError
+from fplbench.plugin import chosen
 from fplbench.preset import presets
 
 LITTLE_SPACE = 2_000_000_000  # bytes; features of a data set with patches take that much

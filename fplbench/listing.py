@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -18,6 +19,7 @@ from fplbench.records.record import Record
 from fplbench.records.starts import nudge
 from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
 from fplbench.registry import Found
+from fplbench.scenario import Scenario
 
 
 def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> RenderableType:
@@ -30,7 +32,10 @@ def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> Renderable
         return Group(_datasets(datasets, root), *_broken(datasets))
     if kind == "presets":
         return _presets()
-    return _scenarios() if kind == "scenarios" else _backbones()
+    if kind == "scenarios":
+        scenarios = registry.scenarios(plugins)
+        return Group(_scenarios(scenarios), *_broken(scenarios))
+    return _backbones()
 
 
 def _table(*columns: str) -> Table:
@@ -60,19 +65,17 @@ def _datasets(datasets: Found[Dataset], root: Path | None) -> Table:
     return table
 
 
-def _broken(found: Found[Method] | Found[Dataset]) -> Iterator[Text]:
+def _broken(found: Found[Any]) -> Iterator[Text]:
     for broken in found.broken:
         yield Text(f"left out: {broken.name} ({broken.origin}): {broken.error}", style="yellow")
 
 
-def _scenarios() -> Table:
-    from fplbench.scenarios import SCENARIOS
-
-    table = _table("name", "what it is", "defaults")
-    for name, kind in SCENARIOS.items():
-        settings = {**kind.Settings().model_dump(), **kind.training_defaults}
+def _scenarios(scenarios: Found[Scenario]) -> Table:
+    table = _table("name", "what it is", "defaults", "from")
+    for name, cls in scenarios.classes.items():
+        settings = {**cls.Config().model_dump(), **cls.training_defaults}
         defaults = ", ".join(f"{key} {value}" for key, value in settings.items())
-        _row(table, name, kind.summary, defaults)
+        _row(table, name, cls.summary, defaults, scenarios.origins[name])
     return table
 
 

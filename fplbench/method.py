@@ -8,24 +8,20 @@ client, and everything a method computes for client c must depend on row c alone
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
+
+from fplbench.plugin import Plugin
+from fplbench.plugin import Settings as Settings
 
 Tensors = dict[str, Tensor]
 Position = Literal["end", "middle", "front"]
-
-
-class Settings(BaseModel):
-    """Base of every method's Config: unknown keys are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)
@@ -143,7 +139,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return kept.sum(1) / mask.sum(1).clamp(min=1)
 
 
-class Method(ABC):
+class Method(Plugin):
     """A method of federated prompt learning.
 
     The engine calls, in this order: `init` once; each round `download`, `merge`, `prepare` (no
@@ -157,7 +153,8 @@ class Method(ABC):
     go through them beside the defaults.
     """
 
-    name: ClassVar[str]
+    kind = "method"
+    texts = ("title", "source")
     title: ClassVar[str]
     source: ClassVar[str]
     Config: ClassVar[type[Settings]] = Settings

@@ -16,6 +16,35 @@ PARTS = {
 }
 AVERAGES = {"domains": "domain/", "global_domains": "global/"}
 
+# What tables call the metrics that scenarios share, in the order of columns; a scenario may say
+# otherwise (Scenario.titles).
+TITLES = {
+    "local": "Local",
+    "local_own": "Own",
+    "base": "Base",
+    "novel": "Novel",
+    "all": "All",
+    "neighbor": "Neighb.",
+    "hm": "HM",
+    "hm_bn": "HM b/n",
+    "cm": "CM",
+    "global": "Global",
+    "global_novel": "Gl. nov.",
+    "hold_out": "Held out",
+    "global_hold_out": "Gl. held out",
+    "domains": "Domains",
+    "global_domains": "Gl. domains",
+}
+_SHARED = "the shared prompt alone, on the test images of all clients"
+MEANINGS = {
+    "local_own": "as Local, but only the client's own classes can be answered",
+    "neighbor": "classes of the other clients",
+    "hm": "harmonic mean of Local, Base and Novel",
+    "hm_bn": "harmonic mean of Base and Novel",
+    "cm": "mean of Local and the harmonic mean of Base and Novel",
+    **dict.fromkeys(("global", "global_novel", "global_hold_out", "global_domains"), _SHARED),
+}
+
 Accuracies = Mapping[str, NDArray[np.floating]]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +12,9 @@ from fplbench.errors import UserError
 
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugins", help="A folder of your own methods and data sets; repeatable."),
+    typer.Option(
+        "--plugins", help="A folder of your own methods, data sets and scenarios; repeatable."
+    ),
 ]
 DataRoot = Annotated[
     Path | None,
@@ -39,3 +42,24 @@ def listed_seeds(text: str | None) -> tuple[int, ...] | None:
     if not all(part.isdecimal() for part in parts):
         raise UserError(f"--seeds {text}: seeds are whole numbers from 0, e.g. --seeds 0,1,2.")
     return tuple(map(int, parts))
+
+
+def value(text: str) -> Any:
+    """What a user typed, as JSON has it; anything that is no JSON is a text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def assignments(texts: list[str]) -> dict[str, Any]:
+    """The values of `--set KEY=VALUE`, by KEY."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, written = text.partition("=")
+        if not equals or not key.strip():
+            raise UserError(
+                f"--set {text}: write KEY=VALUE, METHOD.KEY=VALUE or SCENARIO.KEY=VALUE."
+            )
+        found[key.strip()] = value(written)
+    return found

@@ -79,7 +79,8 @@ def overridden(chosen: Preset, given: dict[str, Any], options: Json, sets: Json)
 
     given: fields of Request other than options and sets, without those not given. Under another
     scenario than the preset's, those of its options that are no training settings are left out:
-    they are the other scenario's. Its settings of methods that are not run are left out too.
+    they are the other scenario's. Its settings of methods and scenarios that are not run are left
+    out too.
     """
     run = chosen.run
     fields = {
@@ -92,9 +93,6 @@ def overridden(chosen: Preset, given: dict[str, Any], options: Json, sets: Json)
     same = fields["scenarios"] == (run.scenario,)
     kept = {k: v for k, v in run.options.items() if same or k in Training.model_fields}
     every = fields["methods"] == ("all",)
-    own = {
-        key: value
-        for key, value in run.sets.items()
-        if every or key.partition(".")[0] in fields["methods"]
-    }
+    owners = {*(run.methods if every else fields["methods"]), *([run.scenario] if same else [])}
+    own = {key: value for key, value in run.sets.items() if key.partition(".")[0] in owners}
     return Request(**fields, options=kept | options, sets=own | sets)

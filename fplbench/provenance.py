@@ -26,7 +26,7 @@ from fplbench.errors import UserError
 
 CORE = "fplbench"
 BUILT_IN = ("fplbench.methods", "fplbench.datasets")
-"""The core's own plug-ins; they are no part of the core."""
+"""The core's own plug-ins; they are no part of the core, as its scenarios are."""
 FOLDER = "fplbench_plugins_"
 """How the packages begin that the registry makes up for users' folders."""
 
@@ -54,6 +54,13 @@ class _Module:
     def package(self) -> str:
         """What its relative imports start from."""
         return self.name if self.path.stem == "__init__" else self.name.rpartition(".")[0]
+
+
+def is_core(cls: type) -> bool:
+    """Whether a class is of the core, where spec.PROTOCOL speaks for its code."""
+    module = cls.__module__
+    inside = module == CORE or module.startswith(f"{CORE}.")
+    return inside and not any(module.startswith(f"{package}.") for package in BUILT_IN)
 
 
 def version(cls: type) -> str:
@@ -138,16 +145,10 @@ def _own(cls: type) -> list[type]:
     return [
         each
         for each in cls.__mro__
-        if not _is_core(each)
-        and any(_is_core(base) for base in each.__mro__)
+        if not is_core(each)
+        and any(is_core(base) for base in each.__mro__)
         and each.__module__ != type(each).__module__
     ]
-
-
-def _is_core(cls: type) -> bool:
-    module = cls.__module__
-    inside = module == CORE or module.startswith(f"{CORE}.")
-    return inside and not any(module.startswith(f"{package}.") for package in BUILT_IN)
 
 
 def _file(cls: type) -> Path:

@@ -1,14 +1,14 @@
-"""Finds methods and data sets; the only place where the core meets a plug-in.
+"""Finds methods, data sets and scenarios; the only place where the core meets a plug-in.
 
 They come from three places, and an earlier place wins a name:
-1. built in: the modules of fplbench.methods and fplbench.datasets;
+1. built in: the modules of fplbench.methods, fplbench.datasets and fplbench.scenarios;
 2. a user's folders: `--plugins DIR` and the environment variable FPLBENCH_PLUGINS;
-3. other installed packages: entry points of the groups "fplbench.methods" and
-   "fplbench.datasets", each of them a class or a module.
+3. other installed packages: entry points of the groups "fplbench.methods", "fplbench.datasets"
+   and "fplbench.scenarios", each of them a class or a module.
 
-A module offers every public subclass of Method or Dataset that it defines; classes and modules
-whose name starts with an underscore are left alone. A plug-in that does not import or breaks the
-contract is listed with its error, and the others still work.
+A module offers every public subclass of Method, Dataset or Scenario that it defines; classes and
+modules whose name starts with an underscore are left alone. A plug-in that does not import or
+breaks the contract is listed with its error, and the others still work.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
-from fplbench.dataset import Dataset, chosen
+from fplbench.dataset import Dataset
 from fplbench.errors import UserError
-from fplbench.method import Method, Settings
+from fplbench.method import Method
+from fplbench.plugin import Plugin, Settings, chosen
 from fplbench.provenance import FOLDER
+from fplbench.scenario import Scenario
+from fplbench.spec import Training
 
-T = TypeVar("T", Method, Dataset)
+T = TypeVar("T", bound=Plugin)
 
 PLUGINS_VARIABLE = "FPLBENCH_PLUGINS"
 BUILT_IN = "built in"
@@ -46,7 +49,7 @@ class Broken:
     """A plug-in that cannot be used.
 
     name: its own where it has one, else its file's or entry point's. error: one line.
-    A file that does not import stands under methods and data sets alike: nobody can know which.
+    A file that does not import stands under all three kinds: nobody can know which it is of.
     """
 
     name: str
@@ -69,7 +72,7 @@ class Found(Generic[T]):
 
     def get(self, name: str) -> type[T]:
         """The class of this name; UserError with the nearest name, or with what broke it."""
-        cls = self._chosen(name)
+        cls = chosen(self.classes, name)
         if cls is not None:
             return cls
         failed: dict[str, Broken] = {each.name: each for each in self.broken}
@@ -85,11 +88,6 @@ class Found(Generic[T]):
             hint += f" (Not loaded because of errors: {', '.join(failed)}.)"
         raise UserError(f"There is no {self.kind} {name!r}; {hint}")
 
-    def _chosen(self, name: str) -> type[T] | None:
-        """Also a data set with an argument, such as folder:PATH."""
-        datasets = {k: cls for k, cls in self.classes.items() if issubclass(cls, Dataset)}
-        return chosen(datasets, name) if datasets else self.classes.get(name)  # type: ignore
-
 
 @dataclass(frozen=True)
 class _Source:
@@ -104,12 +102,17 @@ class _Source:
 def methods(plugins: Sequence[Path] = ()) -> Found[Method]:
     """All methods; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
     # mypy wants a concrete class wherever type[T] is asked for; this one is never instantiated.
-    return _find(Method, "method", "fplbench.methods", plugins)  # type: ignore[type-abstract]
+    return _find(Method, "fplbench.methods", plugins)  # type: ignore[type-abstract]
 
 
 def datasets(plugins: Sequence[Path] = ()) -> Found[Dataset]:
     """All data sets; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
-    return _find(Dataset, "data set", "fplbench.datasets", plugins)  # type: ignore[type-abstract]
+    return _find(Dataset, "fplbench.datasets", plugins)  # type: ignore[type-abstract]
+
+
+def scenarios(plugins: Sequence[Path] = ()) -> Found[Scenario]:
+    """All scenarios; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    return _find(Scenario, "fplbench.scenarios", plugins)  # type: ignore[type-abstract]
 
 
 def plugin_folders(plugins: Sequence[Path] = ()) -> list[Path]:
@@ -129,36 +132,55 @@ def plugin_folders(plugins: Sequence[Path] = ()) -> list[Path]:
     return folders
 
 
-def complaint(cls: type[Method] | type[Dataset]) -> str | None:
-    """What breaks the contract of a method or data set in this class; None if nothing does."""
+def complaint(cls: type[Plugin]) -> str | None:
+    """What breaks the contract of its kind in this class; None if nothing does."""
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not re.fullmatch("[a-z0-9_]+", name):
         return (
             f"{cls.__name__}.name must be made of small letters, digits and underscores, "
             f"but it is {'missing' if name is None else repr(name)}"
         )
-    for text in ("title", "source") if issubclass(cls, Method) else ("summary",):
+    for text in cls.texts:
         value = getattr(cls, text, None)
         if not isinstance(value, str) or not value.strip():
             return f"{cls.__name__}.{text} must be a text that is not empty"
     if inspect.isabstract(cls):
         return f"{cls.__name__} must define {', '.join(sorted(cls.__abstractmethods__))}"
-    return _method_complaint(cls) if issubclass(cls, Method) else None
-
-
-def _method_complaint(cls: type[Method]) -> str | None:
+    if not issubclass(cls, Method | Scenario):
+        return None
     config: object = cls.Config
     if not isinstance(config, type) or not issubclass(config, Settings):
-        return f"{cls.__name__}.Config must be a subclass of fplbench.method.Settings"
+        return f"{cls.__name__}.Config must be a subclass of fplbench.plugin.Settings"
     without = [key for key, value in config.model_fields.items() if value.is_required()]
     if without:
         return f"every field of {cls.__name__}.Config needs a default: {', '.join(without)}"
+    return _method_complaint(cls) if issubclass(cls, Method) else _scenario_complaint(cls)
+
+
+def _scenario_complaint(cls: type[Scenario]) -> str | None:
+    twice = Training.model_fields.keys() & cls.Config.model_fields.keys()
+    if twice:
+        return f"{cls.__name__}.Config has settings of the training: {', '.join(sorted(twice))}"
+    unknown = cls.training_defaults.keys() - Training.model_fields.keys()
+    if unknown:
+        return (
+            f"{cls.__name__}.training_defaults has what is no setting of the training: "
+            f"{', '.join(sorted(unknown))}"
+        )
+    if not cls.headline or isinstance(cls.headline, str):
+        return f"{cls.__name__}.headline must be a tuple with the name of at least one metric"
+    if len(cls.trade_off) != 2 or isinstance(cls.trade_off, str):
+        return f"{cls.__name__}.trade_off must be a tuple with the names of two metrics"
+    return None
+
+
+def _method_complaint(cls: type[Method]) -> str | None:
     variants: object = cls.variants
     if not isinstance(variants, Mapping):
         return f"{cls.__name__}.variants must map a name to settings"
     for variant, settings in ({"its defaults": {}} | dict(variants)).items():
         try:
-            made = cls(config(**settings))
+            made = cls(cls.Config(**settings))
             inputs: object = made.inputs
             in_steps: object = made.step_inputs
         except Exception as error:
@@ -176,10 +198,10 @@ def _method_complaint(cls: type[Method]) -> str | None:
     return None
 
 
-def _find(base: type[T], kind: str, group: str, plugins: Sequence[Path]) -> Found[T]:
+def _find(base: type[T], group: str, plugins: Sequence[Path]) -> Found[T]:
     # A file may have been added since the last look.
     importlib.invalidate_caches()
-    found: Found[T] = Found(kind)
+    found: Found[T] = Found(base.kind)
     sources = [*_built_in(group)]
     for folder in plugin_folders(plugins):
         sources += _of_folder(folder)

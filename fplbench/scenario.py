@@ -1,28 +1,28 @@
-"""Who trains on what and is tested on what.
+"""The contract of a scenario: one file in fplbench/scenarios/ (or a plug-in) with one subclass of
+Scenario.
 
 A scenario turns a data set into clients: the rows of the training images each holds, and the
 exams each sits. An exam is encoded once and may put several questions to the same answers:
 which images count, and among which classes a client chooses.
+
+Axes: C clients, R rows of an exam, K classes of an exam's or training's class list.
 """
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
 
 from fplbench.dataset import Data, IntArray
-from fplbench.errors import UserError
+from fplbench.plugin import Plugin
+from fplbench.plugin import Settings as Settings
 
 BoolArray = NDArray[np.bool_]
-
-LEAST = {"clients": 1, "clients_per_domain": 1, "shots": 1, "min_train": 1, "min_test": 0}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Exam:
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Clients:
     """The clients of a cell.
 
     train_rows: for each client its rows of the training split.
@@ -71,30 +71,47 @@ class Scenario:
     client_names: tuple[str, ...]
 
 
-class ScenarioSettings(BaseModel, ABC):
-    """Base of every scenario's settings: unknown keys are refused, values do not change."""
+class Scenario(Plugin):
+    """How a data set becomes clients, and what each is asked.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    An object holds its settings and nothing else. All that is random comes from the seed, through
+    `fplbench.rng` with a name of the scenario's own.
 
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        """Refuse, in one sentence, numbers that no data set could satisfy."""
-        for name, value in self:
-            least = LEAST.get(name)
-            if least is not None and value is not None and value < least:
-                raise UserError(f"{name} is {value}, but must be at least {least}")
-            if name == "alpha" and not (math.isfinite(value) and value > 0):
-                raise UserError(f"alpha is {value:g}, but a Dirichlet split needs one above 0")
-        return self
+    training_defaults: settings of the training (rounds, local_epochs, participation, ...) where
+    the user names none. headline: the metrics of the main table, in its order, of those that are
+    measured. trade_off: two metrics, fitting one's own data (x) against everything else (y).
+    titles, meanings: of metrics that only this scenario asks for, and of others that it calls
+    otherwise: the head of a column, and a clause that explains it where the head does not.
+    All of these are kept in a record, so that old records stay as they are.
+    """
+
+    kind = "scenario"
+    texts = ("summary",)
+    summary: ClassVar[str]
+    Config: ClassVar[type[Settings]] = Settings
+    training_defaults: ClassVar[Mapping[str, float | int]] = {}
+    headline: ClassVar[tuple[str, ...]] = ("local", "global")
+    trade_off: ClassVar[tuple[str, str]] = ("local", "global")
+    titles: ClassVar[Mapping[str, str]] = {}
+    meanings: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, config: Settings) -> None:
+        self.config = config
 
     @abstractmethod
-    def build(self, data: Data, seed: int) -> Scenario:
-        """The clients and exams of one cell; UserError where the split cannot be made."""
+    def build(self, data: Data, seed: int) -> Clients:
+        """The clients and exams of one cell; UserError where the split cannot be made.
+
+        No training image may go to two clients, and no client may be without one.
+        """
 
     @abstractmethod
     def describe(self) -> str:
-        """A few words for a caption."""
+        """A few words for a caption: what decides the split."""
 
-    def expand(self, domains: Sequence[str]) -> list[ScenarioSettings]:
-        """One settings a cell; only `--hold-out each` stands for several."""
+    def expand(self, domains: Sequence[str]) -> list[Self]:
+        """One scenario a cell; several where a setting stands for several cells.
+
+        domains: the data set's domain names.
+        """
         return [self]

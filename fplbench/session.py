@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fplbench import environment, provenance, registry, reporting
 from fplbench.data.progress import on_console
-from fplbench.dataset import Dataset, chosen
+from fplbench.dataset import Dataset
 from fplbench.environment import choose_device, choose_devices
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
@@ -28,6 +28,7 @@ from fplbench.grid.scalars import require_tensorboard
 from fplbench.grid.stale import Made, earlier, told
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.grid.work import Job, Setup, Tools, settled
+from fplbench.plugin import chosen
 from fplbench.records.store import Store
 from fplbench.registry import Broken, Found
 from fplbench.screen import Screen
@@ -129,7 +130,8 @@ def opened(
     """Methods, data sets and devices; plug-ins that cannot be used are named."""
     _check(how)
     methods, datasets = registry.methods(plugins), registry.datasets(plugins)
-    warn_of_broken([*methods.broken, *datasets.broken], err)
+    scenarios = registry.scenarios(plugins)
+    warn_of_broken([*methods.broken, *datasets.broken, *scenarios.broken], err)
     environment.full_precision()
     environment.keep_freed_memory()
     devices = _devices(how)
@@ -144,6 +146,7 @@ def opened(
         choose_device(devices[0] if alone else "cpu"),
         how.skip_broken,
         on_console(err),
+        scenarios,
     )
     return Opened(devices, setup, Tools(methods, bench), datasets, 1 if alone else jobs)
 
@@ -262,9 +265,15 @@ def _files(work: Sequence[Job], tools: Tools) -> Files:
     """The files of the plug-ins that a run uses."""
     methods = {job.cell.method: tools.methods.get(job.cell.method) for job in work}
     datasets = {job.cell.dataset: tools.bench.dataset(job.cell.dataset) for job in work}
+    scenarios = {job.cell.scenario: type(tools.bench.scenario(job.cell)) for job in work}
     return {
         **{("method", name): provenance.files(cls) for name, cls in methods.items()},
         **{("dataset", name): provenance.files(cls) for name, cls in datasets.items()},
+        **{
+            ("scenario", name): provenance.files(cls)
+            for name, cls in scenarios.items()
+            if not provenance.is_core(cls)
+        },
     }
 
 

@@ -131,7 +131,8 @@ class Request(BaseModel):
     scenarios: none stands for each data set's own.
     options: values of flags such as clients or rounds; each goes to the scenario or to the
     training, wherever a setting of that name is.
-    sets: KEY -> value of `--set KEY=VALUE`; KEY is "method.setting" or a setting's bare name.
+    sets: KEY -> value of `--set KEY=VALUE`, over that of a flag; KEY is "method.setting",
+    "scenario.setting" or a setting's bare name, which is everybody's who has it.
     In both a list is swept: each of its values is run with each of the other lists'.
     """
 

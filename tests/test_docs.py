@@ -7,27 +7,34 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import random_clients as some
 import torch
+from command_line import call
 from environments import run
 
 from fplbench import registry
 from fplbench.contract.exam import CHECKS, examine
+from fplbench.split.check import faults
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "adding-a-method.md"
+SCENARIOS = ROOT / "docs" / "adding-a-scenario.md"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder of plug-ins that holds the page's example and nothing else."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return example(PAGE, tmp_path / "plugins", "fedper.py")
+
+
+def example(page: Path, folder: Path, name: str) -> Path:
+    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
     assert len(blocks) == 1, "the page has one example"
-    plugins = tmp_path / "plugins"
-    plugins.mkdir()
-    (plugins / "fedper.py").write_text(blocks[0])
-    return plugins
+    folder.mkdir()
+    (folder / name).write_text(blocks[0])
+    return folder
 
 
 def test_the_example_keeps_the_contract(folder: Path) -> None:
@@ -76,3 +83,35 @@ def test_the_page_lists_the_checks_of_the_exam() -> None:
         PAGE.read_text().split("## The exam")[1].split("\n## ")[0],
         re.MULTILINE,
     ) == list(CHECKS)
+
+
+def test_the_example_of_a_scenario_keeps_the_contract_and_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugins = example(SCENARIOS, tmp_path / "plugins", "shards.py")
+    found = registry.scenarios([plugins])
+    assert not found.broken
+    kind, data = found.get("shards"), registry.datasets().get("digits")().load(None, tmp_path)
+    made = kind(kind.Config(clients=4, shards=2)).build(data, 0)
+    assert list(faults(made, data)) == []
+    assert max(len(np.unique(data.train.labels[rows])) for rows in made.train_rows) <= 4
+    command = [
+        "data",
+        "partition",
+        "digits",
+        "--scenario",
+        "shards",
+        "--set",
+        "shards=3",
+        "--plugins",
+    ]
+    monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
+    code, out, _ = call(
+        [*command, str(plugins), "--out", str(tmp_path / "a.png")], monkeypatch, capsys
+    )
+    assert (code, "10 clients" in out) == (0, True)
+    refused = [*command[:-2], "shards=0", "--plugins", str(plugins)]
+    code, _, err = call(refused, monkeypatch, capsys)
+    (sentence,) = re.findall(r'"(shards is 0.*?)"', SCENARIOS.read_text())
+    assert code == 2
+    assert sentence in err

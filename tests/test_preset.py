@@ -15,7 +15,6 @@ from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
 from fplbench.preset import overridden, preset, presets
 from fplbench.report.published import published
-from fplbench.scenarios import SCENARIOS
 from fplbench.spec import Request, Training
 
 METHODS, DATASETS = registry.methods(), registry.datasets()
@@ -34,10 +33,10 @@ def test_every_name_and_setting_of_a_preset_exists(name: str) -> None:
     assert set(run.methods) <= METHODS.classes.keys()
     assert set(run.datasets) <= DATASETS.classes.keys()
     assert run.backbone in BACKBONES
-    kind = SCENARIOS[run.scenario]
+    scenario = registry.scenarios().get(run.scenario)
     for point in points(name):
-        mine = {k: v for k, v in point.options.items() if k in kind.Settings.model_fields}
-        kind.Settings(**mine)
+        mine = {k: v for k, v in point.options.items() if k in scenario.Config.model_fields}
+        scenario.Config(**mine)
         Training(**{k: v for k, v in point.options.items() if k not in mine})
         for key, value in point.sets.items():
             method, _, setting = key.partition(".")

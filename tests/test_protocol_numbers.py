@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import protocol_numbers
 import pytest
-from protocol_numbers import FILE, candidates, key, moved, splits, trained, workbench
+from protocol_numbers import BUILT_IN, FILE, candidates, key, moved, splits, trained, workbench
 
 from fplbench.features.stock import Workbench
-from fplbench.scenarios import SCENARIOS
 from fplbench.spec import PROTOCOL
 
 COMMITTED = json.loads(FILE.read_text())
@@ -36,7 +35,7 @@ def test_a_small_cell_ends_where_this_version_says(
     )
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", BUILT_IN)
 def test_a_scenario_deals_the_rows_that_this_version_says(scenario: str) -> None:
     assert scenario in COMMITTED["scenarios"], f"no rows of {scenario} are committed: run {HOW}"
     assert splits(scenario) == COMMITTED["scenarios"][scenario]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from plugin_texts import dataset_text, method_text
+from plugin_texts import dataset_text, method_text, scenario_text
 
 from fplbench import registry
-from fplbench.dataset import Dataset
 from fplbench.errors import UserError
-from fplbench.method import Method
 
 
 @pytest.fixture(autouse=True)
@@ -20,19 +19,23 @@ def _no_folders_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(registry.PLUGINS_VARIABLE, raising=False)
 
 
-def errors(found: registry.Found[Method] | registry.Found[Dataset]) -> dict[str, str]:
+def errors(found: registry.Found[Any]) -> dict[str, str]:
     return {broken.name: broken.error for broken in found.broken}
 
 
 def test_every_built_in_plugin_keeps_the_contract() -> None:
-    for found in (registry.methods(), registry.datasets()):
+    for found in (registry.methods(), registry.datasets(), registry.scenarios()):
         assert [broken for broken in found.broken if broken.origin == registry.BUILT_IN] == []
         assert list(found.classes) == sorted(found.classes)
 
 
 def test_every_built_in_module_offers_something() -> None:
     root = Path(registry.__file__).parent
-    for folder, found in (("methods", registry.methods()), ("datasets", registry.datasets())):
+    for folder, found in (
+        ("methods", registry.methods()),
+        ("datasets", registry.datasets()),
+        ("scenarios", registry.scenarios()),
+    ):
         files = {path.stem for path in (root / folder).glob("[!_]*.py")}
         modules = {
             cls.__module__.split(".")[2]
@@ -43,14 +46,15 @@ def test_every_built_in_module_offers_something() -> None:
 
 
 def test_imports_point_one_way() -> None:
-    """The core imports no plug-in, and a plug-in no other (design.md)."""
+    """The core imports no plug-in, and a plug-in no other."""
     root = Path(registry.__file__).parent
-    folders = (root, root / "methods", root / "datasets")
+    folders = (root, root / "methods", root / "datasets", root / "scenarios")
     texts = {path: path.read_text() for folder in folders for path in folder.rglob("*.py")}
     assert root / "engine" / "train.py" in texts
     assert root / "methods" / "coop.py" in texts
     pattern = re.compile(
-        r"^\s*(from|import) fplbench(\.| import )(methods|datasets)\b", re.MULTILINE
+        r"^\s*(from|import) fplbench(\.| import )(methods|datasets|scenarios)\b(?!\._)",
+        re.MULTILINE,
     )
     assert [path for path, text in texts.items() if pattern.search(text)] == []
 
@@ -233,3 +237,26 @@ def test_the_name_of_a_broken_plugin_shows_its_error(tmp_path: Path, asked: str)
     (tmp_path / "my_method.py").write_text("raise ValueError('of its own')\n")
     with pytest.raises(UserError, match=r"my_method.* cannot be used: ValueError: of its own"):
         registry.methods([tmp_path]).get(asked)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("headline = ()", "Mine.headline must be a tuple"),
+        ("trade_off = ('local',)", "Mine.trade_off must be a tuple with the names of two metrics"),
+        ("training_defaults = {'epochs': 3}", "no setting of the training: epochs"),
+        ("summary = ' '", "Mine.summary must be a text that is not empty"),
+        ("Config = make('lr', 0.1)", "Mine.Config has settings of the training: lr"),
+        ("Config = make('clients', ...)", "every field of Mine.Config needs a default: clients"),
+        ("Config = dict", "Mine.Config must be a subclass of fplbench.plugin.Settings"),
+        ("describe = Scenario.describe", "Mine must define describe"),
+    ],
+)
+def test_a_scenario_that_breaks_the_contract_is_named_with_its_error(
+    tmp_path: Path, line: str, sentence: str
+) -> None:
+    (tmp_path / "a.py").write_text(scenario_text(extra=line))
+    (tmp_path / "b.py").write_text(scenario_text("sound"))
+    found = registry.scenarios([tmp_path])
+    assert sentence in errors(found)["mine"]
+    assert "sound" in found.classes

@@ -23,7 +23,6 @@ from fplbench.grid.journal import Journal
 from fplbench.records.results import load_results, read_cells
 from fplbench.records.store import Store
 from fplbench.report import reference, stability
-from fplbench.report.groups import HEADLINES
 from fplbench.spec import Request
 
 # "range over such starts below 0.5 points in a seed's number, and below 0.2 in the mean over the
@@ -58,7 +57,7 @@ def ranges(bench: Workbench, method: str, **options: object) -> dict[str, float]
             record = run_cell(cell, bench, made, lambda *_: None, journal).record
         assert record.status == "done"
         assert record.trainable_parameters
-        for name in HEADLINES[cell.scenario]:
+        for name in record.headline:
             if name in record.metrics:
                 found.setdefault(name, []).append(record.metrics[name].mean)
     assert all(len(values) == 3 for values in found.values())

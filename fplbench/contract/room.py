@@ -24,7 +24,7 @@ from fplbench.engine.federation import Federation
 from fplbench.engine.train import step_gradients
 from fplbench.features.images import Images
 from fplbench.method import Batch, Method, Round, Tensors
-from fplbench.scenario import Exam, Question, Scenario
+from fplbench.scenario import Clients, Exam, Question
 from fplbench.task import PromptTask
 
 CLASSES = ("cat", "polar bear", "sea_horse", "t-shirt", "DC-10")
@@ -273,7 +273,7 @@ def federation(method: Method) -> Federation:
     train = images_for(method, sum(SIZES), len(CLASSES), seed=1)
     rows = tuple(np.arange(a, b) for a, b in pairwise(ends))
     mask = np.stack([np.isin(base, train.labels[own]) | (base == 0) for own in rows])
-    scenario = Scenario(
+    scenario = Clients(
         train_rows=rows,
         train_classes=base,
         class_mask=mask,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fplbench.options import DataRoot, Plugins
+from fplbench.options import DataRoot, Plugins, assignments
 
 app = typer.Typer(
     help="Data sets: what is there, download, verify, show, partition.",
@@ -120,6 +120,10 @@ def partition(
     alpha: Annotated[float | None, typer.Option(help="Of the Dirichlet split.")] = None,
     shots: Annotated[int | None, typer.Option(help="Training images of each class.")] = None,
     hold_out: Annotated[str | None, typer.Option(help="A domain kept from training.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE for any setting of the scenario; repeatable."),
+    ] = None,
     seed: Seed = 0,
     output: Out = None,
     skip_broken: SkipBroken = False,
@@ -127,6 +131,7 @@ def partition(
     data_root: DataRoot = None,
 ) -> None:
     """Draw who holds how many training images of which class."""
+    from fplbench import registry
     from fplbench.data import holdings, overview
     from fplbench.data.prepare import prepared
     from fplbench.data.progress import on_console
@@ -140,9 +145,14 @@ def partition(
         "hold_out": hold_out,
     }
     (cls,) = overview.there([name], plugins or [], data_root)
-    kind, settings = holdings.chosen_scenario(scenario or cls.default_scenario, options)
+    chosen = holdings.chosen_scenario(
+        registry.scenarios(plugins or []),
+        scenario or cls.default_scenario,
+        options,
+        assignments(settings or []),
+    )
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    path = output or Path(f"{overview.as_file(name)}-{kind.name}.png")
-    for line in holdings.draw(data, name, settings, seed, path):
+    path = output or Path(f"{overview.as_file(name)}-{chosen.name}.png")
+    for line in holdings.draw(data, name, chosen, seed, path):
         out.print(line, markup=False, soft_wrap=True)

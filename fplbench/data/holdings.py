@@ -12,48 +12,49 @@ from pydantic import ValidationError
 
 from fplbench.dataset import Data, IntArray
 from fplbench.errors import UserError
-from fplbench.scenario import Scenario, ScenarioSettings
-from fplbench.scenarios import SCENARIOS, ScenarioKind
+from fplbench.plugin import refusals
+from fplbench.registry import Found
+from fplbench.scenario import Clients, Scenario
 
 MOST_NAMES = 40  # on an axis; more cannot be read
 MOST_NUMBERS = 400  # cells that carry their number
 
 
 def chosen_scenario(
-    name: str, options: Mapping[str, object]
-) -> tuple[ScenarioKind, ScenarioSettings]:
-    """The scenario with the options that are not None; UserError for one that it lacks."""
-    if name not in SCENARIOS:
-        raise UserError(f"There is no scenario {name!r}; known: {', '.join(SCENARIOS)}.")
-    kind = SCENARIOS[name]
-    given = {key: value for key, value in options.items() if value is not None}
-    for key in given:
-        if key not in kind.Settings.model_fields:
-            flag = "--" + key.replace("_", "-")
-            raise UserError(f"{flag} is no setting of the scenario {name}; leave it out.")
+    scenarios: Found[Scenario], name: str, flags: Mapping[str, object], sets: Mapping[str, object]
+) -> Scenario:
+    """The scenario with the flags that are not None and what `--set` says; UserError for a setting
+    that it lacks or a value that it refuses."""
+    cls = scenarios.get(name)
+    given = {key: value for key, value in flags.items() if value is not None}
+    for key, written in {
+        **{key: "--" + key.replace("_", "-") for key in given},
+        **{key: f"--set {key}" for key in sets},
+    }.items():
+        if key not in cls.Config.model_fields:
+            raise UserError(f"{written} is no setting of the scenario {name}; leave it out.")
     try:
-        return kind, kind.Settings(**given)
+        return cls(cls.Config(**given | dict(sets)))
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(f"{problem['loc'][0]}={problem['input']!r}: {problem['msg']}.") from error
+        raise UserError(" ".join(refusals(error, f"scenario {name}"))) from error
 
 
-def counted(data: Data, scenario: Scenario) -> IntArray:
+def counted(data: Data, clients: Clients) -> IntArray:
     """[clients, classes]: training images."""
     count = len(data.classnames)
     labels = data.train.labels
-    return np.stack([np.bincount(labels[rows], minlength=count) for rows in scenario.train_rows])
+    return np.stack([np.bincount(labels[rows], minlength=count) for rows in clients.train_rows])
 
 
-def draw(data: Data, name: str, settings: ScenarioSettings, seed: int, path: Path) -> list[str]:
+def draw(data: Data, name: str, scenario: Scenario, seed: int, path: Path) -> list[str]:
     """Write the picture (PNG, PDF or SVG by its ending); returns lines for the screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise UserError(f"--out {path}: let the name end in .png, .pdf or .svg.")
-    scenario = settings.build(data, seed)
-    held = counted(data, scenario)
+    made = scenario.build(data, seed)
+    held = counted(data, made)
     clients, classes = held.shape
     size = (min(16, 2.5 + 0.22 * classes), min(9, 1.8 + 0.16 * clients))
     with matplotlib.rc_context({"font.size": 7, "text.parse_math": False}):
@@ -78,10 +79,10 @@ def draw(data: Data, name: str, settings: ScenarioSettings, seed: int, path: Pat
         if classes <= MOST_NAMES:
             axes.set_xticks(range(classes), data.classnames, rotation=60, ha="right")
         if clients <= MOST_NAMES:
-            axes.set_yticks(range(clients), scenario.client_names)
+            axes.set_yticks(range(clients), made.client_names)
         axes.set_xlabel("class")
         axes.set_ylabel("client")
-        axes.set_title(f"{name}: {settings.describe()}, seed {seed}", loc="left")
+        axes.set_title(f"{name}: {scenario.describe()}, seed {seed}", loc="left")
         figure.colorbar(image, label="training images")
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():

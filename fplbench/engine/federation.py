@@ -19,7 +19,7 @@ from fplbench.dataset import IntArray
 from fplbench.engine.train import LocalData, pad_rows
 from fplbench.features.images import Images
 from fplbench.method import Method, Param, Round, Task, Tensors
-from fplbench.scenario import Scenario
+from fplbench.scenario import Clients
 
 NUDGE = 1e-6
 """How far a moved start is from the one drawn: about eight times float32's rounding."""
@@ -49,7 +49,7 @@ class Federation:
         self,
         method: Method,
         task_for: Callable[[IntArray], Task],
-        scenario: Scenario,
+        scenario: Clients,
         train: Images,
         seed: int,
         device: torch.device,

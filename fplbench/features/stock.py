@@ -9,20 +9,24 @@ from typing import Literal
 
 import torch
 
-from fplbench import clip, provenance
+from fplbench import clip, provenance, registry
 from fplbench.clip import Backbone, TextTower
 from fplbench.data.prepare import prepared
 from fplbench.data.progress import Progress, Watch, unwatched
-from fplbench.dataset import Data, Dataset, IntArray, chosen
+from fplbench.dataset import Data, Dataset, IntArray
 from fplbench.features.cache import features
 from fplbench.features.images import Images
 from fplbench.method import Method, Task
+from fplbench.plugin import chosen
+from fplbench.registry import Found
+from fplbench.scenario import Scenario
 from fplbench.spec import Cell, Precision
 from fplbench.task import PromptTask
 
 
 class Workbench:
-    """datasets: the classes a cell's data set is looked up in, by name.
+    """datasets, scenarios: what a cell's are looked up in, by name; scenarios: by default those
+    that need no --plugins.
 
     root: the folder of data sets, None when not given; store: the folder of caches.
     skip_broken: leave unusable images out instead of refusing the data set. watch: shows the
@@ -42,7 +46,9 @@ class Workbench:
         device: torch.device,
         skip_broken: bool = False,
         watch: Watch = unwatched,
+        scenarios: Found[Scenario] | None = None,
     ) -> None:
+        self.scenarios = registry.scenarios() if scenarios is None else scenarios
         self.device = device
         self._skip_broken = skip_broken
         self._watch = watch
@@ -67,6 +73,11 @@ class Workbench:
         if cls is None:
             raise KeyError(name)
         return cls
+
+    def scenario(self, cell: Cell) -> Scenario:
+        """The cell's scenario with its settings."""
+        cls = self.scenarios.get(cell.scenario)
+        return cls(cls.Config(**cell.scenario_settings))
 
     def data(self, name: str) -> Data:
         """The data set of this name, every file of it known to be readable."""
@@ -154,18 +165,21 @@ class Workbench:
 
     def code(self, cell: Cell, method: type[Method]) -> dict[str, dict[str, str]]:
         """The files behind those parts of the identity that are code, each with its hash."""
-        return {
-            "method": provenance.hashes(method),
-            "dataset": provenance.hashes(self.dataset(cell.dataset)),
-        }
+        return {name: provenance.hashes(cls) for name, cls in self._plugins(cell, method).items()}
 
     def identity(self, cell: Cell, method: type[Method]) -> dict[str, str]:
         """What decides a cell's numbers beside its settings."""
         data = self.data(cell.dataset)
+        code = self._plugins(cell, method)
         return {
-            "method": provenance.version(method),
-            "dataset": provenance.version(self.dataset(cell.dataset)),
+            **{name: provenance.version(cls) for name, cls in code.items()},
             "data": data.fingerprint,
             "split": data.split_source,
             "weights": self.backbone(cell.backbone).fingerprint,
         }
+
+    def _plugins(self, cell: Cell, method: type[Method]) -> dict[str, type]:
+        """The classes whose code is part of the identity; the core's scenarios are not."""
+        found: dict[str, type] = {"method": method, "dataset": self.dataset(cell.dataset)}
+        scenario = self.scenarios.get(cell.scenario)
+        return found if provenance.is_core(scenario) else found | {"scenario": scenario}

@@ -29,7 +29,7 @@ from fplbench.grid.validation import on_validation
 from fplbench.method import Method
 from fplbench.records.checkpoint import State
 from fplbench.records.record import Failure, Metric, Record, Status
-from fplbench.scenarios import SCENARIOS
+from fplbench.records.words import said
 from fplbench.spec import PROTOCOL, Cell, Training
 
 # Called with the rounds done, their number, and the last one's row of the history.
@@ -85,6 +85,8 @@ def run_cell(
     record = record.model_copy(update=_about(federation, bench.data(cell.dataset).classnames))
     if failure is None:
         record.metrics = _metrics(tally.accuracies, federation, tally.rows)
+    names = (*record.metrics, *record.not_applicable)
+    record = record.model_copy(update=said(bench.scenario(cell), names))
     tensors = {name: t for name, t in federation.state_dict().items() if name != "times"}
     return Outcome(record, pd.DataFrame(tally.rows), tensors, journal.log.text())
 
@@ -107,11 +109,10 @@ def _federation(
         test = bench.images(cell.backbone, cell.dataset, "test", method.inputs, progress=on_encoded)
     if cell.training.evaluate_on == "validation":
         data, train, test = on_validation(data, train, cell.seed)
-    kind = SCENARIOS[cell.scenario]
-    scenario = kind.build(data, kind.Settings(**cell.scenario_settings), cell.seed)
+    clients = bench.scenario(cell).build(data, cell.seed)
     task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
     nudge = cell.training.nudge
-    return Federation(method, task_for, scenario, train, cell.seed, bench.device, nudge), test
+    return Federation(method, task_for, clients, train, cell.seed, bench.device, nudge), test
 
 
 def _fit(
@@ -185,6 +186,7 @@ def _record(
     if failure is not None:
         status = "diverged" if failure.kind == "diverged" else "failed"
     identity = bench.identity(cell, type(method))
+    scenario = bench.scenario(cell)
     return Record(
         id=cell.id(identity),
         status=status,
@@ -197,7 +199,7 @@ def _record(
         settings=cell.settings,
         scenario_settings=cell.scenario_settings,
         training=cell.training.model_dump(mode="json"),
-        changed=changed(cell, type(method)),
+        changed=changed(cell, type(method), type(scenario)),
         identity=identity,
         code=bench.code(cell, type(method)),
         protocol=PROTOCOL,
@@ -206,6 +208,7 @@ def _record(
         notes=[*bench.data(cell.dataset).notes, *bench.backbone(cell.backbone).notes],
         error=failure,
         **tally.about(),
+        **said(scenario, ()),
     )
 
 

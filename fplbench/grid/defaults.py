@@ -6,13 +6,13 @@ from pydantic import BaseModel
 
 from fplbench.clip import method_defaults, training_defaults
 from fplbench.method import Method
-from fplbench.scenarios import SCENARIOS, ScenarioKind
+from fplbench.scenario import Scenario
 from fplbench.spec import Cell, Json, Training
 
 
-def training(backbone: str, kind: ScenarioKind) -> Json:
+def training(backbone: str, scenario: type[Scenario]) -> Json:
     """The budget and the optimizer of a backbone in a scenario, where they are not Training's."""
-    return {**training_defaults(backbone), **kind.training_defaults}
+    return {**training_defaults(backbone), **scenario.training_defaults}
 
 
 def settings(backbone: str, method: type[Method]) -> Json:
@@ -21,14 +21,13 @@ def settings(backbone: str, method: type[Method]) -> Json:
     return {name: value for name, value in method_defaults(backbone).items() if name in fields}
 
 
-def changed(cell: Cell, method: type[Method]) -> list[str]:
+def changed(cell: Cell, method: type[Method], scenario: type[Scenario]) -> list[str]:
     """The settings that are not the defaults of today: "set.NAME" (the method's), "scen.NAME",
     "train.NAME". A setting without a default is one of them."""
-    kind = SCENARIOS[cell.scenario]
-    usual = Training(**training(cell.backbone, kind)).model_dump(mode="json")
+    usual = Training(**training(cell.backbone, scenario)).model_dump(mode="json")
     groups = {
         "set": (cell.settings, _defaults(method.Config) | settings(cell.backbone, method)),
-        "scen": (cell.scenario_settings, _defaults(kind.Settings)),
+        "scen": (cell.scenario_settings, _defaults(scenario.Config)),
         "train": (cell.training.model_dump(mode="json"), usual),
     }
     return [

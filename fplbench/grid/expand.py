@@ -9,17 +9,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
 from fplbench.method import Method
+from fplbench.plugin import Settings, refusals
 from fplbench.registry import Found
-from fplbench.scenario import ScenarioSettings
-from fplbench.scenarios import SCENARIOS, ScenarioKind
+from fplbench.scenario import Scenario
 from fplbench.spec import Cell, Json, Request, Training
+from fplbench.split.check import faults
 
 
 @dataclass
@@ -52,21 +53,19 @@ def expand(
     problems = _Problems()
     classes = _look_up(request.methods, methods, problems)
     sets = _look_up(request.datasets, datasets, problems)
-    kinds = {
-        (name, kind): SCENARIOS.get(kind)
+    pairs = [
+        (name, scenario)
         for name, cls in sets.items()
-        for kind in request.scenarios or (cls.default_scenario,)
-    }
-    for _, name in kinds:
-        if name not in SCENARIOS:
-            problems.add(f"There is no scenario {name!r}; {suggestion(name, SCENARIOS)}")
+        for scenario in request.scenarios or (cls.default_scenario,)
+    ]
+    scenarios = _look_up(dict.fromkeys(name for _, name in pairs), bench.scenarios, problems)
     for key, value in (request.options | request.sets).items():
         if value == []:
             problems.add(f"{key} is an empty list: give it a value, or leave it out.")
     problems.refuse()
-    known = {(name, kind.name): kind for (name, _), kind in kinds.items() if kind is not None}
-    _check_options(request, known.values(), problems)
-    _check_sets(request, classes, problems)
+    known = {(name, scenario): scenarios[scenario] for name, scenario in pairs}
+    _check_options(request, scenarios, problems)
+    _check_sets(request, classes, scenarios, problems)
     cells: dict[str, Cell] = {}
     for point, place in _places(request, known, bench, problems):
         for name, method in classes.items():
@@ -91,15 +90,14 @@ class _Place:
     """Where a method is run."""
 
     dataset: str
-    kind: ScenarioKind
-    scenario: ScenarioSettings
+    scenario: Scenario
     backbone: str
     seed: int
 
 
 def _places(
     request: Request,
-    known: dict[tuple[str, str], ScenarioKind],
+    known: dict[tuple[str, str], type[Scenario]],
     bench: Workbench,
     problems: _Problems,
 ) -> Iterator[tuple[Request, _Place]]:
@@ -108,7 +106,7 @@ def _places(
     for (dataset, _), kind in known.items():
         for backbone, seed, point in itertools.product(request.backbones, request.seeds, points):
             for scenario in _scenarios(point, dataset, kind, bench, problems):
-                yield point, _Place(dataset, kind, scenario, backbone, seed)
+                yield point, _Place(dataset, scenario, backbone, seed)
 
 
 def _look_up(names: Iterable[str], found: Found[Any], problems: _Problems) -> dict[str, type[Any]]:
@@ -128,48 +126,74 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
 
 
-def _check_options(request: Request, kinds: Iterable[ScenarioKind], problems: _Problems) -> None:
+def _check_options(
+    request: Request, scenarios: dict[str, type[Scenario]], problems: _Problems
+) -> None:
     """A flag that no chosen scenario knows would be ignored in silence; it is refused."""
-    kinds = list(kinds)
+    known = {name for cls in scenarios.values() for name in cls.Config.model_fields}
     for option in request.options:
-        scenarios = [kind for kind in kinds if option in kind.Settings.model_fields]
-        if option not in Training.model_fields and not scenarios:
-            names = ", ".join(sorted({kind.name for kind in kinds}))
+        if option not in Training.model_fields and option not in known:
+            names = ", ".join(sorted(scenarios))
             problems.add(f"{option} is no setting of the scenario {names}; leave the flag out.")
 
 
-def _check_sets(request: Request, methods: dict[str, type[Method]], problems: _Problems) -> None:
+def _check_sets(
+    request: Request,
+    methods: dict[str, type[Method]],
+    scenarios: dict[str, type[Scenario]],
+    problems: _Problems,
+) -> None:
+    """A setting must be somebody's, and must not be two things at once."""
     for key in request.sets:
         owner, _, bare = key.rpartition(".")
-        if owner and owner not in methods:
-            chosen = suggestion(owner, methods)
-            problems.add(f"--set {key}: the method {owner!r} is not part of this run; {chosen}")
+        plugins = {**scenarios, **methods}
+        if owner and owner not in plugins:
+            chosen = suggestion(owner, plugins)
+            problems.add(
+                f"--set {key}: the method or scenario {owner!r} is not part of this run; {chosen}"
+            )
             continue
-        fields = {
-            name
-            for method in ([methods[owner]] if owner else methods.values())
-            for name in (*method.Config.model_fields, *Training.model_fields)
-        }
+        of_methods = {n for cls in methods.values() for n in cls.Config.model_fields}
+        of_scenarios = {n for cls in scenarios.values() for n in cls.Config.model_fields}
+        if owner in methods:
+            fields = {*methods[owner].Config.model_fields, *Training.model_fields}
+        elif owner:
+            fields = set(scenarios[owner].Config.model_fields)
+        else:
+            fields = of_methods | of_scenarios | Training.model_fields.keys()
         if bare not in fields:
-            of = f"{owner} has" if owner else "the chosen methods have"
+            of = f"{owner} has" if owner else "what was chosen has"
             problems.add(f"--set {key}: {of} no setting {bare!r}; {suggestion(bare, fields)}")
+        elif not owner and bare in of_methods & of_scenarios:
+            problems.add(
+                f"--set {key}: a method and a scenario each have a setting {bare!r}: write "
+                f"METHOD.{bare} or SCENARIO.{bare}."
+            )
+
+
+def _asked(request: Request, owner: str) -> Json:
+    """What `--set` says for everybody, then what it says for a method or scenario alone."""
+    parts = {key: key.rpartition(".") for key in request.sets}
+    common = {bare: request.sets[key] for key, (of, _, bare) in parts.items() if not of}
+    return common | {bare: request.sets[key] for key, (of, _, bare) in parts.items() if of == owner}
 
 
 def _scenarios(
     request: Request,
     dataset: str,
-    kind: ScenarioKind,
+    scenario: type[Scenario],
     bench: Workbench,
     problems: _Problems,
-) -> list[ScenarioSettings]:
-    given = {k: v for k, v in request.options.items() if k in kind.Settings.model_fields}
+) -> list[Scenario]:
+    wanted = request.options | _asked(request, scenario.name)
+    given = {k: v for k, v in wanted.items() if k in scenario.Config.model_fields}
     try:
-        settings = kind.Settings(**given)
-        return kind.expand(bench.data(dataset).domains, settings)
+        made = scenario(scenario.Config(**given))
+        return list(made.expand(bench.data(dataset).domains))
     except ValidationError as error:
-        _explain(error, f"scenario {kind.name}", problems)
+        _explain(error, f"scenario {scenario.name}", problems)
     except UserError as error:
-        problems.add(f"{dataset}, {kind.name}: {str(error).rstrip('.')}.")
+        problems.add(f"{dataset}, {scenario.name}: {str(error).rstrip('.')}.")
     return []
 
 
@@ -180,15 +204,9 @@ def _cell(
     place: _Place,
     problems: _Problems,
 ) -> Cell | None:
-    own = {
-        key.rpartition(".")[2]: v
-        for key, v in request.sets.items()
-        if key.rpartition(".")[0] == name
-    }
-    common = {key: v for key, v in request.sets.items() if "." not in key}
-    wanted = common | own
+    wanted = _asked(request, name)
     asked = {k: v for k, v in (request.options | wanted).items() if k in Training.model_fields}
-    training = defaults.training(place.backbone, place.kind)
+    training = defaults.training(place.backbone, type(place.scenario))
     settings = defaults.settings(place.backbone, method)
     settings |= {k: v for k, v in wanted.items() if k in method.Config.model_fields}
     try:
@@ -196,8 +214,8 @@ def _cell(
             method=name,
             settings=_resolved(method.Config, settings),
             dataset=place.dataset,
-            scenario=place.kind.name,
-            scenario_settings=place.scenario.model_dump(mode="json"),
+            scenario=place.scenario.name,
+            scenario_settings=place.scenario.config.model_dump(mode="json"),
             training=Training(**training | asked),
             backbone=place.backbone,
             seed=place.seed,
@@ -207,15 +225,14 @@ def _cell(
         return None
 
 
-def _resolved(config: type[BaseModel], given: Json) -> Json:
+def _resolved(config: type[Settings], given: Json) -> Json:
     """Every setting with its value; validation may raise."""
     return config(**given).model_dump(mode="json")
 
 
 def _explain(error: ValidationError, of: str, problems: _Problems) -> None:
-    for each in error.errors():
-        where = ".".join(map(str, each["loc"])) or of
-        problems.add(f"{where}={each['input']!r} is refused ({of}): {each['msg']}.")
+    for sentence in refusals(error, of):
+        problems.add(sentence)
 
 
 def _try_splits(cells: list[Cell], bench: Workbench, problems: _Problems) -> None:
@@ -226,10 +243,13 @@ def _try_splits(cells: list[Cell], bench: Workbench, problems: _Problems) -> Non
         if key in tried:
             continue
         tried.add(key)
-        kind = SCENARIOS[cell.scenario]
         try:
-            kind.build(bench.data(cell.dataset), kind.Settings(**cell.scenario_settings), cell.seed)
+            made = bench.scenario(cell).build(bench.data(cell.dataset), cell.seed)
+            wrong = [
+                f"the scenario breaks its contract: {fault}"
+                for fault in faults(made, bench.data(cell.dataset))
+            ]
         except UserError as error:
-            problems.add(
-                f"{cell.dataset}, {cell.scenario}, seed {cell.seed}: {str(error).rstrip('.')}."
-            )
+            wrong = [str(error).rstrip(".")]
+        for sentence in wrong:
+            problems.add(f"{cell.dataset}, {cell.scenario}, seed {cell.seed}: {sentence}.")

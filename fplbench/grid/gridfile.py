@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from fplbench.errors import UserError
-from fplbench.spec import Json, Request, Training
+from fplbench.spec import Json, Request
 
 AXES = ("methods", "datasets", "scenarios", "backbones", "seeds")
 KEYS = (*AXES, "settings")
@@ -34,13 +34,8 @@ def read(path: Path) -> Json:
 
 
 def request(file: Json, axes: Json, options: Json, sets: Json) -> Request:
-    """The request of a grid file and the command line, whose values take the file's place.
-
-    A setting of the file's that a scenario or the training has is an option, any other belongs
-    to methods.
-    """
+    """The request of a grid file and the command line, whose values take the file's place."""
     settings = file.get("settings", {})
-    own = {key for key in settings if key in _option_names()}
     whole = {key: value for key, value in file.items() if key != "settings"} | axes
     for key in ("methods", "datasets"):
         if not whole.get(key):
@@ -49,19 +44,9 @@ def request(file: Json, axes: Json, options: Json, sets: Json) -> Request:
             )
     return Request(
         **{key: tuple(dict.fromkeys(values)) for key, values in whole.items()},
-        options={key: settings[key] for key in settings if key in own} | options,
-        sets={key: settings[key] for key in settings if key not in own} | sets,
+        options=options,
+        sets={key: settings[key] for key in settings if key not in options} | sets,
     )
-
-
-def _option_names() -> set[str]:
-    from fplbench.scenarios import SCENARIOS
-
-    kinds = SCENARIOS.values()
-    return {
-        *Training.model_fields,
-        *(name for kind in kinds for name in kind.Settings.model_fields),
-    }
 
 
 def _mistakes(content: dict[Any, Any]) -> Iterable[str]:

@@ -22,7 +22,7 @@ from fplbench.records.store import Store
 FOLDER = ".plans"
 
 Files = Mapping[tuple[str, str], Mapping[str, Path]]
-"""Files of plug-ins by name: of ("method", its name), of ("dataset", its name)."""
+"""Files of plug-ins by name: of ("method", its name), and so of data sets and scenarios."""
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ class Setup:
             self.cache,
             environment.choose_device(self.device),
             self.skip_broken,
+            scenarios=registry.scenarios(self.plugins),
         )
         bench.inputs = self.inputs
         return Tools(registry.methods(self.plugins), bench)

@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
+from fplbench.records.old import FILLED_IN, SAYS_ITSELF, completed
 from fplbench.records.record import READABLE, Record
 from fplbench.records.store import Problem, read_history
 
@@ -101,10 +102,10 @@ def _read_line(file: Path, place: int, line: str, shared: Fields) -> Record | Pr
         fields = {**shared, **own}
         fields |= {name: {**shared.get(name, {}), **own.get(name, {})} for name in OPEN}
         if fields.get("schema") not in READABLE:
-            known = " and ".join(map(str, READABLE))
+            known = ", ".join(map(str, READABLE))
             reason = f"its schema is {fields.get('schema')}, this fplbench reads {known}"
             return _problem(file, place, reason)
-        return Record.model_validate(fields)
+        return completed(Record.model_validate(fields))
     except ValidationError as error:
         wrong = error.errors()[0]
         return _problem(file, place, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
@@ -121,7 +122,8 @@ def _problem(file: Path, line: int, reason: str) -> Problem:
 
 
 def _fields(record: Record) -> Fields:
-    fields = record.model_dump(by_alias=True, exclude_defaults=True, exclude=set(LEFT_OUT))
+    without = LEFT_OUT if record.schema_version >= SAYS_ITSELF else LEFT_OUT | FILLED_IN
+    fields = record.model_dump(by_alias=True, exclude_defaults=True, exclude=set(without))
     fields["schema"] = record.schema_version
     if "error" in fields:
         fields["error"].pop("traceback", None)  # paths of the machine that ran it

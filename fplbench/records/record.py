@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-SCHEMA = 2
-READABLE = (1, 2)
-"""Schemas of records: 1 knew neither the protocol's version nor the files of the code."""
+SCHEMA = 3
+READABLE = (1, 2, 3)
+"""Schemas of records: 1 knew neither the protocol's version nor the files of the code; 2 did not
+say itself what tables call things (records.old does)."""
 
 Status = Literal["done", "diverged", "failed"]
 
@@ -32,6 +33,14 @@ class Metric(_Model):
     count: int = 1
     last5: float | None = None
     per_client: list[float | None] | None = None
+
+
+class About(_Model):
+    """What reports say of a metric. title: the head of a column; meaning: a clause that explains
+    it, "" where the title does."""
+
+    title: str
+    meaning: str = ""
 
 
 class Traffic(_Model):
@@ -64,6 +73,10 @@ class Record(_Model):
     identity: fingerprints that the id hashes beside these (code, data, weights, split source).
     code: for each part of the identity that is code, its files with their hashes, named within
     the plug-in's folder. protocol: spec.PROTOCOL of then.
+    headline: the metrics of the main table, in its order; trade_off: the two of the plot of what a
+    method gains against what it keeps; words: what decides the split, for a caption; about: of
+    every metric that tables show by a name of its own, in their order. All as the scenario said
+    when the cell was run.
     not_applicable: metric -> why it means nothing for this method.
     label_counts: of each client, how many training images of each class it has; a class it has
     none of is left out. trainable_parameters: of one client. times: seconds.
@@ -92,6 +105,10 @@ class Record(_Model):
     protocol: int = 1
     versions: dict[str, str] = {}
     hardware: dict[str, JsonValue] = {}
+    headline: list[str] = []
+    trade_off: list[str] = ["local", "global"]
+    words: str = ""
+    about: dict[str, About] = {}
     metrics: dict[str, Metric] = {}
     not_applicable: dict[str, str] = {}
     clients: list[str] = []

@@ -36,6 +36,7 @@ RESULTS = [
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
     *["seconds_round", "seconds_round_least", "seconds_round_most", "step_bytes"],
     *["clients_at_once", "peak_bytes", "hardware", "on_gpu", "notes", "changed"],
+    *["headline", "trade_off", "words", "about"],
     "path",
 ]
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
@@ -166,6 +167,10 @@ def _metrics(folder: Path, record: Record, moved: Sequence[Record]) -> Iterable[
         "on_gpu": str(record.hardware.get("device", "")).startswith("cuda"),
         "notes": "\n".join(record.notes),
         "changed": None if record.changed is None else "\n".join(record.changed),
+        "headline": "\n".join(record.headline),
+        "trade_off": "\n".join(record.trade_off),
+        "words": record.words,
+        "about": json.dumps({name: one.model_dump() for name, one in record.about.items()}),
         "path": str(folder),
     }
     if record.status != "done":

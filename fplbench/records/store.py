@@ -25,6 +25,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
+from fplbench.records.old import completed
 from fplbench.records.record import READABLE, Record, Status
 
 if TYPE_CHECKING:  # reading records and making tables needs no torch
@@ -192,9 +193,9 @@ def read_record(folder: Path) -> Record:
         fields = json.loads(data)
         schema = fields.get("schema") if isinstance(fields, dict) else None
         if schema not in READABLE:
-            known = " and ".join(map(str, READABLE))
+            known = ", ".join(map(str, READABLE))
             raise _damaged(folder, RECORD, f"its schema is {schema}, this fplbench reads {known}")
-        return Record.model_validate(fields)
+        return completed(Record.model_validate(fields))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -15,9 +15,10 @@ from fplbench.records.results import LAST
 from fplbench.report import captions
 from fplbench.report.entries import Entry
 from fplbench.report.escape import markdown
-from fplbench.report.groups import METRIC_TITLES, Group, natural, split
+from fplbench.report.groups import Group, natural, split
 from fplbench.report.layout import entry
 from fplbench.report.published import Published, beside, differences, no_evidence, published
+from fplbench.report.words import About, title
 
 HEADS = ("Data set", "Metric", "Method", "Ours", "Published", "Diff.", "From", "Notes")
 CONTEXT = (
@@ -57,7 +58,7 @@ class Pair:
         difference = "" if self.difference is None else f"{self.difference:+.2f}"
         return (
             self.dataset,
-            captions.title(self.metric),
+            title(self.metric, self.group.about),
             self.method,
             ours,
             theirs,
@@ -99,7 +100,7 @@ def _add(found: Comparison, group: Group, row: str, column: str) -> None:
     if cells.empty:
         return
     cell = cells.iloc[0]
-    for one in sorted(beside(cell), key=_place):
+    for one in sorted(beside(cell), key=lambda one: _place(one, group.about)):
         if not (cells["metric"] == one.metric).any() and (cells["status"] == "done").any():
             continue  # a metric that this scenario does not measure
         notes = []
@@ -111,8 +112,8 @@ def _add(found: Comparison, group: Group, row: str, column: str) -> None:
         found.pairs.append(Pair(group, column, one.metric, row, ours, one, tuple(sorted(notes))))
 
 
-def _place(one: Published) -> tuple[list[tuple[int, str]], int, str]:
-    metrics = list(METRIC_TITLES)
+def _place(one: Published, about: About) -> tuple[list[tuple[int, str]], int, str]:
+    metrics = list(about)
     known = one.metric in metrics
     return natural(one.source), metrics.index(one.metric) if known else len(metrics), one.metric
 

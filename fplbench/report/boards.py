@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from fplbench.report import captions
 from fplbench.report.entries import Entry
-from fplbench.report.groups import TRADE_OFF, TRADE_OFFS, Group
+from fplbench.report.groups import Group
 from fplbench.report.layout import Layout, by_data_set, lay_out, quantities
 from fplbench.report.looks import COLOURS, LINES, MARKERS, looks
 from fplbench.report.tables import tabular
@@ -78,7 +78,7 @@ def _board(
             for row in ran
         ],
         "tex": tabular(first),
-        "trade": list(TRADE_OFFS.get(group.scenario, TRADE_OFF)) if data else None,
+        "trade": list(group.trade_off) if data else None,
     }
 
 

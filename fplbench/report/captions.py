@@ -8,24 +8,16 @@ from typing import Literal
 
 import pandas as pd
 
-from fplbench.report.entries import COSTS, FEWER, MISSING, PARTIAL, Entry
-from fplbench.report.groups import METRIC_TITLES, Group, show
+from fplbench.report.entries import FEWER, MISSING, PARTIAL, Entry
+from fplbench.report.groups import Group, show
 from fplbench.report.significance import LEVEL, Ranking
+from fplbench.report.words import About, meanings, title
 
 Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "intervals", "pivot"]
 
 MOST_NOTES = 8
 # A spread over moved starts that is this part of the seeds' is told.
 FAR = 1 / 3
-SHARED = "the shared prompt alone, on the test images of all clients"
-# Column heads that do not explain themselves (docs/protocol.md).
-MEANINGS = {
-    "local_own": "Own: as Local, but only the client's own classes can be answered",
-    "neighbor": "Neighb.: classes of the other clients",
-    "hm": "HM: harmonic mean of Local, Base and Novel",
-    "hm_bn": "HM b/n: harmonic mean of Base and Novel",
-    "cm": "CM: mean of Local and the harmonic mean of Base and Novel",
-}
 WHATS = {
     "headline": "Accuracy in percent {when}",
     "average": "Mean accuracy in percent {when}",
@@ -41,13 +33,6 @@ TEST = (
     f"t-tests over {{}}, with the variance pooled over the trained methods and corrected for the "
     f"choice of the best, p < {LEVEL}"
 )
-
-
-def title(quantity: str) -> str:
-    """The head of a column."""
-    if quantity in COSTS:
-        return COSTS[quantity][0]
-    return METRIC_TITLES.get(quantity, quantity.removeprefix("domain/"))
 
 
 def caption(
@@ -94,11 +79,12 @@ def marked(rows: Sequence[Sequence[Entry]], over_data: bool) -> str:
     return "None is marked as best: fewer than two methods have all the seeds."
 
 
-def ranked(found: Mapping[str, Ranking | None]) -> list[str]:
+def ranked(found: Mapping[str, Ranking | None], about: About) -> list[str]:
     """Below a table of ranks: what its tests say. found: metric -> ranking."""
     notes = [
-        f"{title(metric)}: Friedman p = {one.p:.2g}; ranks nearer than {one.critical:.2f} are not "
-        f"told apart (Nemenyi, p < {LEVEL}; {len(one.ranks)} methods, {one.data_sets} data sets)."
+        f"{title(metric, about)}: Friedman p = {one.p:.2g}; ranks nearer than {one.critical:.2f} "
+        f"are not told apart (Nemenyi, p < {LEVEL}; {len(one.ranks)} methods, "
+        f"{one.data_sets} data sets)."
         for metric, one in found.items()
         if one is not None
     ]
@@ -160,27 +146,11 @@ def _optimizer(group: Group) -> list[str]:
 
 
 def _describe(group: Group) -> str:
-    """The scenario's own words, or its settings where it is not one of ours."""
-    from fplbench.scenarios import SCENARIOS
-
-    settings = {
-        name.removeprefix("scen."): value
-        for name, value in group.shared.items()
-        if name.startswith("scen.")
-    }
-    try:
-        kind = SCENARIOS[group.scenario]
-        return kind.describe(kind.Settings.model_validate(settings))
-    except (KeyError, ValueError):
-        return ", ".join(f"{name} {show(value)}" for name, value in settings.items())
-
-
-def meanings(quantities: Sequence[str]) -> list[str]:
-    """A note on the heads that do not explain themselves."""
-    found = [MEANINGS[name] for name in quantities if name in MEANINGS]
-    heads = [title(name).partition(" ")[0] for name in quantities if name.startswith("global")]
-    found += [f"{', '.join(dict.fromkeys(heads))}: {SHARED}"] if heads else []
-    return [f"{'. '.join(found)}."] if found else []
+    """The scenario's own words, or its settings where a record has none."""
+    settings = (name for name in group.shared if name.startswith("scen."))
+    return group.words or ", ".join(
+        f"{name.removeprefix('scen.')} {show(group.shared[name])}" for name in settings
+    )
 
 
 def entry_notes(labelled: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
@@ -241,15 +211,15 @@ def notes(
     """What the entries leave unsaid. labelled: the rows' labels with their entries."""
     frame = group.frame[group.frame["column"].isin(list(columns))]
     wanted = list(dict.fromkeys(name for names in columns.values() for name in names))
-    asked = [(data, title(name)) for data, names in columns.items() for name in names]
+    asked = [(data, title(name, group.about)) for data, names in columns.items() for name in names]
     heads = [f"{name} ({data})" if len(columns) > 1 else name for data, name in asked]
     if kind == "average":  # a column is over all of the data sets
-        heads = [title(name) for name in wanted]
-    found = [*meanings(wanted), *entry_notes(labelled)]
+        heads = [title(name, group.about) for name in wanted]
+    found = [*meanings(wanted, group.about), *entry_notes(labelled)]
     found += on_rounding(labelled, heads) if kind != "rank" else []
     without = frame[frame["metric"].isin(wanted) & frame["value"].isna()]
     for (row, reason), part in without.groupby(["row", "reason"], sort=False):
-        names = [title(name) for name in dict.fromkeys(part["metric"])]
+        names = [title(name, group.about) for name in dict.fromkeys(part["metric"])]
         found.append(f"n/a, {row}, {and_(names)}: {str(reason).rstrip('.')}.")
     if kind == "headline":
         found += told_of_data(frame[frame["status"] == "done"].drop_duplicates("id"))

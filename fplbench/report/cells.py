@@ -14,7 +14,6 @@ from pydantic import JsonValue
 from fplbench.records import packed
 from fplbench.records.record import Record
 from fplbench.records.store import DamagedRecord
-from fplbench.report.groups import METRIC_TITLES
 
 # What keeps the page of a thousand cells small: a longer history is thinned to this many rounds,
 # and where a cell has more numbers of single clients than this, the record alone has the rest.
@@ -81,7 +80,7 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
         "clients": pool.place(list(record.clients[:MOST_NUMBERS])),
         "count": len(record.clients),
         "sizes": pool.place(list(record.train_sizes[:MOST_NUMBERS])),
-        "history": _history(folder),
+        "history": _history(folder, record),
         "notes": list(record.notes),
         "error": None
         if error is None
@@ -97,14 +96,14 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
 
 def _each_client(record: Record) -> dict[str, JsonValue]:
     """Every client's accuracy, to a tenth of a percent: of the first metrics that have room."""
-    known = [name for name in METRIC_TITLES if name in record.metrics]
+    known = [name for name in record.about if name in record.metrics]
     each = {name: record.metrics[name].per_client for name in known}
     room = MOST_NUMBERS // max(1, len(record.clients))
     listed = [(name, values) for name, values in each.items() if values is not None][:room]
     return {name: [_short(value, 1) for value in values] for name, values in listed}
 
 
-def _history(folder: Path) -> Json:
+def _history(folder: Path, record: Record) -> Json:
     """Of the losses and of the accuracies: the rounds they are known at, and each one's numbers."""
     try:
         table = packed.history_of(folder)
@@ -114,7 +113,7 @@ def _history(folder: Path) -> Json:
     losses = [name for name in names if name.startswith("loss")]
     return {
         "loss": _curves(table, losses, 4),
-        "accuracy": _curves(table, [name for name in names if name in METRIC_TITLES], 2),
+        "accuracy": _curves(table, [name for name in names if name in record.about], 2),
     }
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from fplbench.report.groups import HEADLINES, METRIC_TITLES, TRADE_OFF, TRADE_OFFS, Group
+from fplbench.report.groups import Group
 from fplbench.report.looks import Look, legend_below, new_figure, save
+from fplbench.report.words import title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-AXES = {"domains": "own domain", "global_domains": "shared prompt", "global": "shared prompt"}
 MOST_PANELS = 4
 # Cost -> what an axis calls it, and what it is divided by.
 COST_AXES = {"traffic": ("MB sent, all clients", 1e6), "seconds_round": ("s a round", 1.0)}
@@ -31,7 +31,7 @@ def curves(
 
     frame: rows of load_history with the column "row".
     """
-    headline = HEADLINES.get(group.scenario, list(frame.columns.intersection(list(METRIC_TITLES))))
+    headline = group.headline or [name for name in group.about if name in frame]
     metrics = [m for m in headline if m in frame and frame[m].notna().any()][:MOST_PANELS]
     if not metrics:
         return []
@@ -45,7 +45,7 @@ def curves(
         metric = metrics[place]
         for row in rows:
             _curve(panel, frame[frame["row"] == row], metric, row, style[row])
-        panel.set_title(METRIC_TITLES.get(metric, metric))
+        panel.set_title(title(metric, group.about))
         panel.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         if place >= len(metrics) - columns:
             panel.set_xlabel("round")
@@ -74,7 +74,7 @@ def trade_off(
 
     frame: rows of load_results with the column "row".
     """
-    first, second = TRADE_OFFS.get(group.scenario, TRADE_OFF)
+    first, second = group.trade_off
     measured = frame[frame["metric"].isin([first, second])]
     wide = measured.pivot(index=["row", "seed"], columns="metric", values="value").dropna()
     if wide.empty or not {first, second} <= set(wide.columns):
@@ -86,8 +86,8 @@ def trade_off(
     for row in rows:
         points = pairs.loc[pairs["row"] == row, [first, second]]
         _point(panel, points.to_numpy(dtype=float), row, style[row])
-    panel.set_xlabel(f"{AXES.get(first, first)} accuracy (%)")
-    panel.set_ylabel(f"{AXES.get(second, second)} accuracy (%)")
+    panel.set_xlabel(f"{title(first, group.about)} accuracy (%)")
+    panel.set_ylabel(f"{title(second, group.about)} accuracy (%)")
     panel.margins(0.08)
     about(figure, group, data, pairs, rows, "Pareto front (dashed), mean ± std")
     legend_below(figure, panel, rows)
@@ -178,12 +178,12 @@ def _strip(panel: Axes, frame: pd.DataFrame, place: int, look: Look) -> None:
 def costs(
     group: Group, data: str, frame: pd.DataFrame, style: Mapping[str, Look], name: Path
 ) -> list[Path]:
-    """The last of the headline metrics, which sums up the others, against what it costs.
+    """The headline metric that sums up the others, or else the first, against what it costs.
 
     frame: rows of load_results with the column "row".
     """
-    headline = HEADLINES.get(group.scenario, [])
-    there = [metric for metric in headline if frame.loc[frame["metric"] == metric, "value"].any()]
+    known = set(frame.loc[frame["value"].notna(), "metric"])
+    there = [metric for metric in group.headline if metric in known]
     if not there:
         return []
     metric = "cm" if "cm" in there else there[0]
@@ -201,7 +201,7 @@ def costs(
         _spread_out(panel, pd.to_numeric(frame[cost]).to_numpy(dtype=float) / unit)
         panel.set_xlabel(label)
         panel.margins(0.1)
-    panels[0].set_ylabel(f"{METRIC_TITLES.get(metric, metric)} accuracy (%)")
+    panels[0].set_ylabel(f"{title(metric, group.about)} accuracy (%)")
     about(figure, group, data, frame, rows, "mean ± std")
     legend_below(figure, panels[0], rows)
     return save(figure, name.with_name(f"{name.name}-cost"))

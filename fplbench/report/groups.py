@@ -17,6 +17,7 @@ import pandas as pd
 
 from fplbench.records.results import LAST
 from fplbench.report import reference_rows
+from fplbench.report.words import About, about, headline
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")
@@ -29,34 +30,6 @@ OF_METHOD, OF_DATA = ("ident.method",), ("ident.data", "ident.split")
 
 AGAIN = "{} cells were run more than once with these settings; the latest counts."
 TWO_VERSIONS = "There are two versions of {}, so no average and no rank over data sets."
-
-HEADLINES = {
-    "base2novel": ["local", "base", "novel", "hm", "cm"],
-    "personal": ["local", "global"],
-    "pathological": ["local", "all", "neighbor", "global"],
-    "iid": ["local", "global"],
-    "domains": ["domains", "global_domains", "hold_out", "global_hold_out"],
-}
-# What a scenario trades: fitting one's own data (x) against everything else (y).
-TRADE_OFFS = {"base2novel": ("local", "novel"), "domains": ("domains", "global_domains")}
-TRADE_OFF = ("local", "global")
-METRIC_TITLES = {
-    "local": "Local",
-    "local_own": "Own",
-    "base": "Base",
-    "novel": "Novel",
-    "all": "All",
-    "neighbor": "Neighb.",
-    "hm": "HM",
-    "hm_bn": "HM b/n",
-    "cm": "CM",
-    "global": "Global",
-    "global_novel": "Gl. nov.",
-    "hold_out": "Held out",
-    "global_hold_out": "Gl. held out",
-    "domains": "Domains",
-    "global_domains": "Gl. domains",
-}
 
 
 @dataclass(frozen=True)
@@ -71,6 +44,7 @@ class Group:
     when: which evaluation the values are of, in a caption's words. doubled: data sets that have
     two columns, a version each; no average may count them twice.
     common: settings of methods, not the defaults, that all rows share and no label names.
+    headline, trade_off, words, about: what the latest of its records say; about: of all of them.
     """
 
     name: str
@@ -85,6 +59,10 @@ class Group:
     when: str
     doubled: list[str]
     common: dict[str, object]
+    headline: list[str]
+    trade_off: tuple[str, str]
+    words: str
+    about: About
     notes: list[str]
 
     def seeds(self, column: str) -> list[int]:
@@ -155,10 +133,6 @@ def identities(cells: pd.DataFrame) -> Identities:
     )
 
 
-def metric_title(metric: str) -> str:
-    return METRIC_TITLES.get(metric, metric)
-
-
 def show(value: object) -> str:
     """A setting's value as people write it; two values never read the same."""
     if isinstance(value, float):
@@ -191,6 +165,8 @@ def _group(
     order = {method: place for place, method in enumerate(titles)}
     methods = dict(zip(once["row"], once["method"], strict=True))
     first = cells.iloc[0]
+    newest = cells.sort_values("finished")
+    gained, kept = str(newest["trade_off"].iloc[-1]).split("\n")
     notes = reference_rows.notes(once) + ([AGAIN.format(twice)] if twice else [])
     versions = once.groupby("dataset")["column"].nunique()
     doubled = [str(data) for data in versions.index[versions > 1]]
@@ -207,6 +183,10 @@ def _group(
         when=when,
         doubled=doubled,
         common=common,
+        headline=headline(newest),
+        trade_off=(gained, kept),
+        words=str(newest["words"].iloc[-1]),
+        about=about(newest),
         notes=[*notes, *([TWO_VERSIONS.format(", ".join(doubled))] if doubled else [])],
     )
 

@@ -16,7 +16,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fplbench.report import captions
-from fplbench.report.captions import title
 from fplbench.report.entries import Entry, average
 from fplbench.report.groups import Group, file_name
 from fplbench.report.layout import (
@@ -28,6 +27,7 @@ from fplbench.report.layout import (
     shared_quantities,
 )
 from fplbench.report.significance import LEVEL, Behind, Floats, against_best
+from fplbench.report.words import title
 
 RESAMPLES = 2000
 HEADS = {
@@ -78,7 +78,7 @@ def _of_data(group: Group, data: str, names: Sequence[str], clients: pd.DataFram
             cells = group.cells(row, data)
             each = clients[clients["id"].isin(set(cells["id"])) & (clients["metric"] == name)]
             parts = [one, _over_seeds(one), _over_clients(each), *_against(behind.get(row))]
-            rows += _row(name, row, parts)
+            rows += _row(title(name, group.about), row, parts)
     return _layout(group, data, [data], HEADS, rows, NOTES)
 
 
@@ -101,7 +101,9 @@ def _over(group: Group, columns: Mapping[str, Sequence[str]]) -> Layout:
                 improves = Entry("best")
                 if row != best:
                     improves = _of_seeds(_improvement, [scores[best], scores[row]], decimals=2)
-            rows += _row(name, row, [one, iqm, improves, *_against(behind.get(row))])
+            rows += _row(
+                title(name, group.about), row, [one, iqm, improves, *_against(behind.get(row))]
+            )
     return _layout(group, "all", list(columns), OVER_HEADS, rows, OVER_NOTES)
 
 
@@ -193,11 +195,11 @@ def _against(behind: Behind | None) -> list[Entry]:
     return [Entry(text, behind.difference, low=low, high=high), Entry(p, behind.p)]
 
 
-def _row(metric: str, row: str, entries: list[Entry]) -> list[Row]:
+def _row(head: str, row: str, entries: list[Entry]) -> list[Row]:
     """None where there is no mean; the other tables say why."""
     first = entries[0]
     mean = Entry(first.text, first.mean, seeds=first.seeds, fewer=first.fewer)
-    return [Row(f"{title(metric)}, {row}", [mean, *entries[1:]])] if mean.mean is not None else []
+    return [Row(f"{head}, {row}", [mean, *entries[1:]])] if mean.mean is not None else []
 
 
 def _layout(

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from fplbench.report import captions
-from fplbench.report.captions import Kind, title
+from fplbench.report.captions import Kind
 from fplbench.report.entries import COSTS, ON_GPU, PARTIAL, Entry, accuracy, average, cost, mark
-from fplbench.report.groups import HEADLINES, METRIC_TITLES, Group, file_name
+from fplbench.report.groups import Group, file_name
 from fplbench.report.significance import Ranking, ranking
+from fplbench.report.words import title
 
 # As many as fit a column of a paper beside the methods' names.
 WIDEST = 5
@@ -78,7 +79,7 @@ def quantities(group: Group, column: str, kind: Kind) -> list[str]:
     """The names of a kind's numbers on a data set."""
     frame = group.frame[group.frame["column"] == column]
     seen = list(dict.fromkeys(frame["metric"].dropna()))
-    headline = HEADLINES.get(group.scenario, [name for name in seen if "/" not in name])
+    headline = group.headline or [name for name in seen if "/" not in name]
     if kind == "cost":
         none = () if frame["on_gpu"].astype(bool).any() else ON_GPU
         return [name for name in COSTS if name not in none] if seen else []
@@ -87,7 +88,7 @@ def quantities(group: Group, column: str, kind: Kind) -> list[str]:
         return [name for name in headline if name in seen] or headline[:2]
     if kind == "domains":
         return [name for name in seen if name.startswith("domain/")]
-    known = {name: place for place, name in enumerate(METRIC_TITLES)}
+    known = {name: place for place, name in enumerate(group.about)}
     more = [name for name in seen if name not in headline and "/" not in name]
     return sorted(more, key=lambda name: known.get(name, len(known)))
 
@@ -100,7 +101,9 @@ def by_data_set(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) 
         for place in range(len(asked)):
             mark([row.entries[place] for row in rows])
     only = next(iter(columns)) if len(columns) < len(group.columns) else ""
-    heads = [(data, [title(name) for name in names]) for data, names in columns.items()]
+    heads = [
+        (data, [title(name, group.about) for name in names]) for data, names in columns.items()
+    ]
     notes = captions.notes(group, kind, columns, [(row.label, row.entries) for row in rows])
     return _layout(group, kind, only, heads, [name for _, name in asked], rows, notes)
 
@@ -131,9 +134,9 @@ def _over_data_sets(group: Group, kind: Kind, columns: Mapping[str, Sequence[str
         if not any(found.values()):
             return []
         rows = [Row(row, [_rank(found[name], row) for name in shared]) for row in group.rows]
-        more = captions.ranked(found)
+        more = captions.ranked(found, group.about)
     used = dict.fromkeys(columns, shared)
-    heads = [(f"{len(columns)} data sets", [title(name) for name in shared])]
+    heads = [(f"{len(columns)} data sets", [title(name, group.about) for name in shared])]
     labelled = [(row.label, row.entries) for row in rows]
     notes = [*captions.notes(group, kind, used, labelled), *more]
     return [_layout(group, kind, "", heads, shared, rows, notes)]

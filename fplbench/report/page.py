@@ -24,8 +24,9 @@ from fplbench.records.starts import Found, drawn
 from fplbench.records.store import Problem
 from fplbench.report.boards import boards
 from fplbench.report.cells import Pool, cell
-from fplbench.report.groups import METRIC_TITLES, split
+from fplbench.report.groups import split
 from fplbench.report.tables import NOTHING
+from fplbench.report.words import about
 
 OWN = ("tools", "charts", "figures", "boards", "cell", "page")
 SCRIPTS = (
@@ -52,13 +53,14 @@ def write_page(
         raise UserError("; ".join([*(problem.message for problem in problems), NOTHING]))
     results = results_of(found, []) if results is None else results
     groups = split(results, titles)
+    called = about(results.sort_values("finished"))
     pool = Pool()
     places = {str(cell_id): place for place, cell_id in enumerate(r.id for _, r in cells)}
     data = {
         "boards": [board for group in groups for board in boards(group, places, titles)],
         "cells": [cell(folder, record, pool, titles) for folder, record in cells],
         "pool": pool.values,
-        "metrics": METRIC_TITLES,
+        "metrics": {name: one.title for name, one in called.items()},
         "problems": [problem.message for problem in problems],
     }
     scripts = [files("fplbench.report").joinpath(name).read_text("utf-8") for name in SCRIPTS]

@@ -18,7 +18,6 @@ from fplbench.records.results import LAST
 from fplbench.report import captions
 from fplbench.report.entries import COSTS, Entry, accuracy, average, cost, mark
 from fplbench.report.groups import (
-    METRIC_TITLES,
     OPTIMIZER,
     WITHOUT_EFFECT,
     absent,
@@ -30,6 +29,7 @@ from fplbench.report.groups import (
     unusual,
 )
 from fplbench.report.layout import Layout, Row
+from fplbench.report.words import about, meanings, title
 
 PLAIN = ("method", "dataset", "scenario", "backbone", "seed")
 PREFIXES = ("set.", "scen.", "train.", "ident.")
@@ -60,6 +60,7 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
     )
     _refuse_mixtures(cells, [*rows, *columns])
     cells = _latest(cells)
+    called = about(cells.sort_values("finished"))
     shown_rows = _in_order(cells, "row", rows, titles)
     shown_columns = _in_order(cells, "column", columns, titles)
     body = [
@@ -80,15 +81,15 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
     return Layout(
         name=file_name("-".join(["-".join(asked.rows), "by", *asked.columns, *asked.metrics])),
         kind="pivot",
-        heads=[(c, [captions.title(m) for m in metrics]) for c in shown_columns],
+        heads=[(c, [title(m, called) for m in metrics]) for c in shown_columns],
         quantities=metrics * len(shown_columns),
         rows=body,
         caption=_caption(cells, [*rows, *columns], metrics, body, comparable),
         notes=[
-            *captions.meanings(metrics),
+            *meanings(metrics, called),
             *captions.on_rounding(
                 [(row.label, row.entries) for row in body],
-                [f"{captions.title(m)} ({c})" for c in shown_columns for m in metrics],
+                [f"{title(m, called)} ({c})" for c in shown_columns for m in metrics],
             ),
             *_notes(cells, body, [*rows, *columns]),
         ],
@@ -256,7 +257,7 @@ def _caption(
     if any(metric in COSTS for metric in metrics):
         what += ", and cost"
     if len(metrics) == 1:
-        what += f" ({METRIC_TITLES.get(metrics[0], metrics[0])})"
+        what += f" ({title(metrics[0], about(cells))})"
     data = sorted(set(cells["dataset"]), key=natural)
     over = "" if "dataset" in named else f" on {captions.and_(data)}"
     if "dataset" not in named and len(data) > 1:

@@ -24,6 +24,7 @@ from fplbench.report.layout import (
 )
 from fplbench.report.looks import RC, looks
 from fplbench.report.tables import NOTHING
+from fplbench.report.words import title
 
 
 def write_plots(path: Path | str, out: Path, titles: Mapping[str, str]) -> list[Path]:
@@ -71,7 +72,7 @@ def _ranks(group: Group, name: Path) -> list[Path]:
     files: list[Path] = []
     for metric in shared_quantities(columns):
         if ranking := rank_over_data_sets(over_data_sets(group, columns, metric)):
-            files += ranks.draw(ranking, metric, name)
+            files += ranks.draw(ranking, metric, title(metric, group.about), name)
     return files
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from fplbench.report.figures import about_lines
-from fplbench.report.groups import metric_title
 from fplbench.report.looks import new_figure, save
 from fplbench.report.significance import LEVEL, Ranking
 
 LINE = 0.62  # of the height of a line of text, in units of the diagram
 
 
-def draw(ranking: Ranking, metric: str, name: Path) -> list[Path]:
-    """As Demsar draws it (JMLR 2006, figure 1): best at the left, bars join what is alike."""
+def draw(ranking: Ranking, metric: str, title: str, name: Path) -> list[Path]:
+    """As Demsar draws it (JMLR 2006, figure 1): best at the left, bars join what is alike.
+
+    title: what the metric is called.
+    """
     order = sorted(ranking.ranks, key=lambda row: ranking.ranks[row])
     half = -(-len(order) // 2)
     cliques = ranking.cliques()
@@ -45,7 +47,7 @@ def draw(ranking: Ranking, metric: str, name: Path) -> list[Path]:
     about_lines(
         figure,
         [
-            f"{metric_title(metric)}: average rank over {ranking.data_sets} data sets, 1 is best",
+            f"{title}: average rank over {ranking.data_sets} data sets, 1 is best",
             f"Friedman p = {ranking.p:.2g}; bars: not told apart (Nemenyi, p < {LEVEL})",
         ],
     )

@@ -20,14 +20,8 @@ from fplbench.records.record import Record
 from fplbench.records.results import Row, results_of, settings_of
 from fplbench.records.starts import Found
 from fplbench.records.store import Problem
-from fplbench.report.groups import (
-    HEADLINES,
-    OF_METHOD,
-    OPTIMIZER,
-    WITHOUT_EFFECT,
-    metric_title,
-    show,
-)
+from fplbench.report.groups import OF_METHOD, OPTIMIZER, WITHOUT_EFFECT, show
+from fplbench.report.words import title
 
 FILE = Path(fplbench.__file__).parent / "reference" / "embedded.jsonl"
 """In a checkout this folder is a link to results/reference."""
@@ -119,13 +113,13 @@ def _apart(mine: Record, theirs: Record) -> tuple[float, str]:
     if mine.status != theirs.status:
         return math.inf, f"{mine.status} here, {theirs.status} in the reference"
     both = [name for name in mine.metrics if name in theirs.metrics]
-    names = [name for name in HEADLINES.get(mine.scenario, both) if name in both]
+    names = [name for name in mine.headline or both if name in both]
     pairs = {name: (mine.metrics[name].mean, theirs.metrics[name].mean) for name in names}
     if not pairs:
         return 0.0, ""
     most = max(pairs, key=lambda name: abs(pairs[name][0] - pairs[name][1]))
     here, there = pairs[most]
-    return abs(here - there), f"{metric_title(most)} {here:.2f}, reference {there:.2f}"
+    return abs(here - there), f"{title(most, mine.about)} {here:.2f}, reference {there:.2f}"
 
 
 def _nothing(own: Found, reference: Found) -> str:

@@ -18,6 +18,7 @@ from fplbench.report import captions
 from fplbench.report.entries import Entry
 from fplbench.report.groups import Group, split
 from fplbench.report.layout import entry, quantities
+from fplbench.report.words import title
 
 HEADS = ("Method", "Metric", "Starts", "Range", "(mean)", "of means", "Std starts", "Std seeds")
 BELOW = (
@@ -39,6 +40,7 @@ class Spread:
     row: str
     dataset: str
     metric: str
+    title: str
     seeds: tuple[int, ...]
     starts: tuple[int, ...]
     ranges: tuple[float, ...]
@@ -51,7 +53,7 @@ class Spread:
         spreads = (self.ours.std_starts, self.ours.std)
         return (
             self.row,
-            captions.title(self.metric),
+            self.title,
             str(len(self.starts)),
             *(f"{number:.2f}" for number in numbers),
             *("--" if number is None else f"{number:.2f}" for number in spreads),
@@ -81,6 +83,7 @@ def spreads(
                     row=row,
                     dataset=data,
                     metric=metric,
+                    title=title(metric, group.about),
                     seeds=tuple(each),
                     starts=tuple(starts),
                     ranges=tuple(np.ptp(table, axis=1).tolist()),
@@ -117,7 +120,7 @@ def screen(
             yield table
             yield Text(BELOW + threads(group, data, records) + ".", style="dim")
         labelled = [(row, [entry(group, row, data, name) for name in names]) for row in group.rows]
-        said = captions.on_rounding(labelled, [captions.title(name) for name in names])
+        said = captions.on_rounding(labelled, [title(name, group.about) for name in names])
         yield Text("\n".join([*said, ""]), style="dim")
 
 

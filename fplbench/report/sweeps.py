@@ -12,8 +12,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from fplbench.report.figures import MOST_PANELS, about_lines
 from fplbench.report.groups import (
-    HEADLINES,
-    METRIC_TITLES,
     absent,
     comparable,
     file_name,
@@ -22,6 +20,7 @@ from fplbench.report.groups import (
     show,
 )
 from fplbench.report.looks import Look, legend_below, looks, new_figure, save
+from fplbench.report.words import about, headline, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +93,9 @@ def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, number: int) -> lis
     """
     frame = sweep.frame.dropna(subset="value")
     seen = set(frame["metric"])
-    metrics = [name for name in HEADLINES.get(sweep.scenario, sorted(seen)) if name in seen]
+    newest = frame.sort_values("finished")
+    called = about(newest)
+    metrics = [name for name in headline(newest) or sorted(seen) if name in seen]
     metrics = metrics[:MOST_PANELS]
     if not metrics:
         return []
@@ -112,7 +113,7 @@ def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, number: int) -> lis
         for row in rows:
             mine = frame[(frame["row"] == row) & (frame["metric"] == metrics[place])]
             _line(panel, mine, sweep.setting, row, style[row])
-        panel.set_title(METRIC_TITLES.get(metrics[place], metrics[place]))
+        panel.set_title(title(metrics[place], called))
         _axis(panel, sweep.values)
         if place >= len(metrics) - columns:
             panel.set_xlabel(AXES.get(bare, bare))

@@ -19,7 +19,7 @@ from fplbench.engine.federation import Federation
 from fplbench.engine.memory import peak_bytes
 from fplbench.engine.rounds import run_round
 from fplbench.features.images import Images
-from fplbench.scenario import Scenario
+from fplbench.scenario import Clients
 from fplbench.spec import Training
 from fplbench.task import PromptTask
 
@@ -37,7 +37,7 @@ def federation_of(case: Case, method: str, clip: Backbone, seed: int = 0) -> Fed
     task = PromptTask(clip.text, case.classnames, ("a photo of a {}.",), clip.logit_scale)
     labels = np.arange(len(few)) % len(case.classnames)
     rows = np.arange(count).reshape(case.clients, case.batch) % len(few)
-    scenario = Scenario(
+    scenario = Clients(
         train_rows=tuple(rows),
         train_classes=np.arange(len(case.classnames)),
         class_mask=None,

@@ -16,7 +16,7 @@ from fplbench.grid import defaults
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
-from fplbench.scenarios import SCENARIOS
+from fplbench.scenarios.personal import Personal
 from fplbench.spec import Request, Training
 
 METHODS, DATASETS = registry.methods(), registry.datasets()
@@ -68,7 +68,7 @@ def test_a_record_names_what_is_not_the_default(bench: Workbench) -> None:
     """As the defaults are when it is made: of the backbone and the scenario, not Training's."""
     plain = {"set.n_ctx", "scen.clients", "scen.shots", "train.rounds", "train.lr"}
     assert set(outcome(bench).record.changed or []) == plain
-    usual = Training(**defaults.training("tiny", SCENARIOS["personal"])).lr
+    usual = Training(**defaults.training("tiny", Personal)).lr
     assert usual != Training().lr
     assert set(outcome(bench, lr=usual).record.changed or []) == plain - {"train.lr"}
     usual_length = method_defaults("tiny")["n_ctx"]
@@ -77,7 +77,7 @@ def test_a_record_names_what_is_not_the_default(bench: Workbench) -> None:
         METHODS, DATASETS, bench,
     )  # fmt: skip
     assert cell.settings["n_ctx"] == usual_length
-    assert "set.n_ctx" not in defaults.changed(cell, METHODS.get("promptfl"))
+    assert "set.n_ctx" not in defaults.changed(cell, METHODS.get("promptfl"), Personal)
     assert "train.views" in (outcome(bench, views=2).record.changed or [])
 
 

@@ -140,7 +140,27 @@ def test_all_mistakes_are_said_at_once(bench: Workbench) -> None:
 
 def test_a_setting_of_the_wrong_kind_is_named(bench: Workbench) -> None:
     assert "n_ctx='many'" in refusal(bench, sets={"n_ctx": "many"})
-    assert "rounds=0" in refusal(bench, options={"rounds": 0})
+    assert "rounds is 0, but must be at least 1" in refusal(bench, options={"rounds": 0})
+
+
+def test_set_reaches_the_scenario_as_a_flag_does(bench: Workbench) -> None:
+    (flag,) = cells(bench, scenarios=("personal",), options={"alpha": 0.1})
+    for key in ("alpha", "personal.alpha"):
+        assert cells(bench, scenarios=("personal",), sets={key: 0.1}) == [flag]
+    (cell,) = cells(bench, scenarios=("personal",), sets={"min_train": 5})
+    assert cell.scenario_settings["min_train"] == 5
+    swept = cells(bench, scenarios=("personal",), sets={"min_train": [5, 6]})
+    assert [each.scenario_settings["min_train"] for each in swept] == [5, 6]
+    both = cells(bench, scenarios=("personal", "iid"), sets={"iid.clients": 3})
+    assert [each.scenario_settings["clients"] for each in both] == [10, 3]
+
+
+def test_a_setting_of_a_scenario_that_is_not_run_is_refused(bench: Workbench) -> None:
+    text = refusal(bench, scenarios=("iid",), sets={"min_train": 5, "personal.clients": 3})
+    assert "no setting 'min_train'" in text
+    assert "'personal' is not part of this run" in text
+    said = refusal(bench, scenarios=("personal",), sets={"min_train": 0})
+    assert said == "min_train is 0, but must be at least 1 (scenario personal)."
 
 
 def test_a_method_outside_the_run_is_no_target_of_set(bench: Workbench) -> None:

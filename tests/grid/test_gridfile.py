@@ -31,8 +31,8 @@ def test_a_file_becomes_the_request_that_flags_make(tmp_path: Path) -> None:
     request = gridfile.request(gridfile.read(grid(tmp_path, GRID)), {}, {}, {})
     assert request.methods == ("promptfl", "fedpgp")
     assert (request.datasets, request.seeds, request.scenarios) == (("digits",), (0, 1), ())
-    assert request.options.keys() == {"rounds", "alpha", "lr"}
-    assert request.sets == {"fedpgp.mu": [0.5, 1]}
+    assert request.sets.keys() == {"rounds", "alpha", "lr", "fedpgp.mu"}
+    assert (request.sets["fedpgp.mu"], request.options) == ([0.5, 1], {})
     assert len(request.points()) == 4
 
 
@@ -40,7 +40,8 @@ def test_flags_take_the_files_place(tmp_path: Path) -> None:
     file = gridfile.read(grid(tmp_path, GRID))
     request = gridfile.request(file, {"seeds": (7,)}, {"alpha": 0.3}, {"fedpgp.mu": 2})
     assert request.seeds == (7,)
-    assert (request.options["alpha"], request.options["rounds"]) == (0.3, 3)
+    assert request.options == {"alpha": 0.3}
+    assert request.sets == {"rounds": 3, "lr": "1e-3", "fedpgp.mu": 2}
     assert len(request.points()) == 1
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from command_line import call
+from make_records import make_record
 
 from fplbench.records.check import damage
+from fplbench.records.record import About
 from fplbench.records.results import load_results
 from fplbench.records.store import Store
 
@@ -19,11 +22,11 @@ OLD = sorted(GOLDEN.glob("record_schema_*"))
 def test_a_record_of_an_earlier_schema_is_read_whole(folder: Path) -> None:
     (record,) = Store(folder).records()
     assert record.schema_version == int(folder.name.rpartition("_")[2])
-    assert (record.protocol, record.code) == (1, {})
+    assert (record.protocol == 1) == (record.schema_version == 1) == (record.code == {})
     assert list(damage(folder / record.id)) == []
     table = load_results(folder)
     assert set(table["metric"]) == {*record.metrics, *record.not_applicable}
-    assert set(table["ident.protocol"]) == {1}
+    assert set(table["ident.protocol"]) == {record.protocol}
 
 
 @pytest.mark.parametrize("folder", OLD, ids=lambda folder: folder.name)
@@ -35,4 +38,34 @@ def test_tables_of_an_old_record_name_its_protocol(
 ) -> None:
     code, _, _ = call(["tables", str(folder), "--out", str(tmp_path)], monkeypatch, capsys)
     assert code == 0
-    assert "protocol 1;" in (tmp_path / "tables.md").read_text()
+    (record,) = Store(folder).records()
+    assert f"protocol {record.protocol};" in (tmp_path / "tables.md").read_text()
+
+
+def test_a_table_of_records_that_do_not_say_what_things_are_called_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = GOLDEN / "record_schema_2"
+    code, _, _ = call(["tables", str(old), "--out", str(tmp_path)], monkeypatch, capsys)
+    text = (tmp_path / "tables.md").read_text()
+    assert code == 0
+    assert "base2novel: 5 clients with classes of their own, 2 shots; backbone tiny" in text
+    assert "| Method | Local | Base | Novel | HM | CM |" in text
+    assert "HM: harmonic mean of Local, Base and Novel." in text
+    assert "Own: as Local, but only the client's own classes can be answered" in text
+
+
+def test_a_record_is_told_by_its_own_words_and_not_by_those_of_its_scenario_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {"local": About(title="At home", meaning="where it was")}
+    record = make_record(scenario="personal").model_copy(
+        update={"headline": ["local"], "words": "dealt by hand", "about": words}
+    )
+    Store(tmp_path / "r").write(record, pd.DataFrame(), {})
+    out = ["--out", str(tmp_path / "t")]
+    code, _, _ = call(["tables", str(tmp_path / "r"), *out], monkeypatch, capsys)
+    text = (tmp_path / "t" / "tables.md").read_text()
+    assert code == 0
+    assert "personal: dealt by hand; backbone tiny" in text
+    assert "At home: where it was." in text

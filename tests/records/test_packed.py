@@ -14,6 +14,7 @@ from make_records import make_record, write_done, write_stopped
 from fplbench import load_clients, load_history, load_results
 from fplbench.errors import UserError
 from fplbench.records import packed
+from fplbench.records.record import Record
 from fplbench.records.results import DamagedRecordWarning, read_cells
 from fplbench.records.store import Store
 from fplbench.report.plots import write_plots
@@ -153,3 +154,15 @@ def test_nothing_is_packed_of_a_folder_with_damage(
 def test_no_path_of_the_machine_is_packed(file: Path) -> None:
     assert "Traceback" not in file.read_text()
     assert json.loads(file.read_text().split("\n")[0])["cells"] == 5
+
+
+def test_a_packed_cell_from_before_records_said_what_things_are_called_is_told_all_the_same(
+    tmp_path: Path,
+) -> None:
+    (old,) = Store(Path(__file__).parents[1] / "golden" / "record_schema_2").records()
+    (again,) = packed.read(packed.write([old], tmp_path / "old.jsonl"))
+    assert isinstance(again, Record)
+    assert (again.schema_version, again.headline) == (2, ["local", "base", "novel", "hm", "cm"])
+    assert again.words == "5 clients with classes of their own, 2 shots"
+    assert again.about == old.about
+    assert "headline" not in (tmp_path / "old.jsonl").read_text()

@@ -169,7 +169,7 @@ def test_heads_that_do_not_explain_themselves_are_explained(comparison: Path) ->
         "HM: harmonic mean of Local, Base and Novel. "
         "CM: mean of Local and the harmonic mean of Base and Novel."
     )
-    assert found["domains"][0].startswith("Gl.: the shared prompt alone")
+    assert found["domains"][0].startswith("Gl. domains: the shared prompt alone")
     assert not any(note.startswith("HM") for note in found["base2novel-shapes-cost"])
 
 

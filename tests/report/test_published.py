@@ -16,7 +16,7 @@ from fplbench.records.store import Store
 from fplbench.report import beside
 from fplbench.report.beside import compare
 from fplbench.report.published import Published, no_evidence, published, words
-from fplbench.scenarios import SCENARIOS
+from fplbench.scenarios.domains import Domains
 from fplbench.spec import Training
 
 VIT = "ViT-B-16:openai"
@@ -229,7 +229,7 @@ def domains(folder: Path, method: str, **settings: object) -> beside.Comparison:
     cell = {
         "dataset": "domainnet",
         "scenario": "domains",
-        "scenario_settings": SCENARIOS["domains"].Settings(**settings).model_dump(mode="json"),
+        "scenario_settings": Domains.Config(**settings).model_dump(mode="json"),
         "clients": 30,
         "metrics": accuracies(domains=90.0),
     }

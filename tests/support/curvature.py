@@ -26,7 +26,7 @@ from fplbench.engine.rounds import run_round
 from fplbench.engine.train import step_gradients
 from fplbench.features.cache import features
 from fplbench.features.images import Images
-from fplbench.scenarios import SCENARIOS
+from fplbench.scenarios.base2novel import Base2Novel
 from fplbench.spec import Training
 from fplbench.task import PromptTask
 
@@ -41,8 +41,8 @@ def federation(weights: Path, n_ctx: int) -> Federation:
         found = features(backbone, data, "train", False, Path(cache), "cpu")
         pooled = torch.from_numpy(found.pooled.copy())
     whole = PromptTask(backbone.text, data.classnames, data.templates, backbone.logit_scale)
-    kind, method = SCENARIOS["base2novel"], registry.methods().get("promptfl")
-    scenario = kind.build(data, kind.Settings(), 100)
+    method = registry.methods().get("promptfl")
+    scenario = Base2Novel(Base2Novel.Config()).build(data, 100)
     return Federation(
         method(method.Config.model_validate({"n_ctx": n_ctx})), whole.subset, scenario,
         Images(data.train.labels, pooled, None), 100, torch.device("cpu"),

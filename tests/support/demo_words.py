@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fplbench.metrics import TITLES
 from fplbench.records.results import load_results
 from fplbench.report import captions
 from fplbench.report.groups import Group, split
@@ -173,7 +174,7 @@ def _sentences(answers: Answers) -> list[str]:
 
 
 def shared_metric() -> str:
-    return captions.title("domains")
+    return TITLES["domains"]
 
 
 def _known_classes(answers: Answers) -> str:
@@ -196,7 +197,7 @@ def _known_classes(answers: Answers) -> str:
 def _between(answers: Answers, metric: str) -> str:
     """FedPGP beside the two it joins."""
     first, second = (answers[metric, "fedpgp", other] for other in ("promptfl", "coop"))
-    head = f"On `{captions.title(metric)}` {first.name}"
+    head = f"On `{TITLES[metric]}` {first.name}"
     if first.told and first.told == -second.told:
         return f"{head} lies between the two: it {first.against()} and {second.against('')}."
     return f"{head} {first.against()} and {second.against('')}."

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fplbench import registry
 from fplbench.records.record import Failure, Metric, Record, Traffic
 from fplbench.records.store import Store
+from fplbench.records.words import said
 from fplbench.spec import PROTOCOL
 
 TITLES = {
@@ -86,7 +88,11 @@ def make_record(
         "started": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:00:14+00:00",
     }
-    return Record(**(fields | changes))
+    fields |= changes
+    kind = registry.scenarios().get(fields["scenario"])
+    made = kind(kind.Config(**fields["scenario_settings"]))
+    names_known = (*fields["metrics"], *fields.get("not_applicable", {}))
+    return Record(**(said(made, names_known) | fields))
 
 
 def hash_of(method: str, changes: dict[str, Any]) -> int:

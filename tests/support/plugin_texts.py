@@ -54,3 +54,37 @@ class Mine(Dataset):
         split = Split(images, np.array([0, 1] * 2))
         return Data(("red", "blue"), split, split, ("a photo of a {{}}.",), "1", "made up")
 """
+
+
+def scenario_text(name: str = "mine", shots: str = "None", extra: str = "") -> str:
+    """A file with one scenario: images dealt in their order, to as many clients as are asked."""
+    return f"""\
+import numpy as np
+import pydantic
+from fplbench.scenario import Clients, Scenario, Settings
+from fplbench.split.whole import split_clients
+
+def make(field, default):
+    return pydantic.create_model("Config", __base__=Settings, **{{field: (float, default)}})
+
+
+class Mine(Scenario):
+    name = {name!r}
+    summary = "images dealt in their order"
+    headline = ("local",)
+    titles = {{"local": "At home"}}
+
+    class Config(Settings):
+        parts: int = pydantic.Field(2, ge=1)
+
+    def build(self, data, seed):
+        images, parts = len(data.train.labels), self.config.parts
+        train = np.array_split(np.random.default_rng(seed).permutation(images), parts)
+        test = np.array_split(np.arange(len(data.test.labels)), parts)
+        return split_clients(data, train, test, {shots}, seed, self.name)
+
+    def describe(self):
+        return f"{{self.config.parts}} parts"
+
+    {extra}
+"""

@@ -27,7 +27,6 @@ from fplbench.engine.rounds import run_round
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
 from fplbench.method import Method
-from fplbench.scenarios import SCENARIOS
 from fplbench.spec import PROTOCOL, Request
 
 FILE = Path(__file__).parents[1] / "golden" / "protocol.json"
@@ -41,6 +40,8 @@ TOLERANCE = 1e-5
 
 Numbers = dict[str, list[float]]
 METHODS, DATASETS = registry.methods(), registry.datasets()
+SCENARIOS = registry.scenarios()
+BUILT_IN = [name for name, origin in SCENARIOS.origins.items() if origin == registry.BUILT_IN]
 
 
 def candidates() -> list[tuple[str, str]]:
@@ -71,13 +72,10 @@ def trained(bench: Workbench, method: str, variant: str) -> Numbers:
     request = Request(methods=(method,), datasets=("digits",), options=SMALL, sets=settings)
     (cell,) = expand(request, METHODS, DATASETS, bench)
     made: Method = kind(kind.Config(**cell.settings))
-    scenario = SCENARIOS[cell.scenario]
     federation = Federation(
         made,
         bench.task_for(cell.backbone, cell.dataset),
-        scenario.build(
-            bench.data("digits"), scenario.Settings(**cell.scenario_settings), cell.seed
-        ),
+        bench.scenario(cell).build(bench.data("digits"), cell.seed),
         bench.images(cell.backbone, cell.dataset, "train", made.inputs),
         cell.seed,
         torch.device("cpu"),
@@ -111,9 +109,8 @@ def moved(before: Numbers, now: Numbers) -> list[str]:
 
 def splits(scenario: str) -> dict[str, Any]:
     """A scenario with its defaults on made-up labels: rows of each client, by number and hash."""
-    kind = SCENARIOS[scenario]
-    data = _data()
-    made = kind.build(data, kind.Settings(), 0)
+    cls = SCENARIOS.get(scenario)
+    made = cls(cls.Config()).build(_data(), 0)
     exams = (*made.exams, *made.shared_exams)
     return {
         "train": [len(rows) for rows in made.train_rows],
@@ -159,14 +156,14 @@ def main() -> None:
         "protocol": PROTOCOL,
         "weights": weights,
         "methods": cells,
-        "scenarios": {name: splits(name) for name in SCENARIOS},
+        "scenarios": {name: splits(name) for name in BUILT_IN},
     }
     before = kept.get("methods", {})
     changed = [name for name in cells.keys() & before.keys() if moved(before[name], cells[name])]
     changed += [
         name
         for name, rows in kept.get("scenarios", {}).items()
-        if name in SCENARIOS and rows != now["scenarios"][name]
+        if name in BUILT_IN and rows != now["scenarios"][name]
     ]
     same = kept["protocol"] == PROTOCOL and kept.get("weights") == weights
     if changed and kept["protocol"] >= PROTOCOL and kept.get("weights") == weights:
@@ -177,7 +174,7 @@ def main() -> None:
     if same:  # entries that agree keep their last digits
         now["methods"] = cells | {name: before[name] for name in cells.keys() & before.keys()}
     FILE.write_text(json.dumps(now, indent=1) + "\n")
-    print(f"{len(cells)} cells and {len(SCENARIOS)} scenarios of protocol {PROTOCOL} are in {FILE}")
+    print(f"{len(cells)} cells and {len(BUILT_IN)} scenarios of protocol {PROTOCOL} are in {FILE}")
 
 
 if __name__ == "__main__":

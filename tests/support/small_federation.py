@@ -17,7 +17,7 @@ from fplbench.dataset import IntArray
 from fplbench.engine.federation import Federation
 from fplbench.features.images import Images
 from fplbench.method import Method
-from fplbench.scenario import Exam, Question, Scenario
+from fplbench.scenario import Clients, Exam, Question
 from fplbench.task import PromptTask
 
 CLASSES = ("cat", "polar bear", "sea horse", "fox")
@@ -44,14 +44,14 @@ def images(count: int, seed: int, patches: int = 4) -> Images:
     )
 
 
-def scenario(sizes: tuple[int, ...], tests: int = 12) -> Scenario:
+def scenario(sizes: tuple[int, ...], tests: int = 12) -> Clients:
     """Clients hold consecutive rows; all are asked about all test images."""
     ends = np.cumsum((0, *sizes))
     every = np.arange(tests)
     mine = Question(np.ones((len(sizes), tests), dtype=bool))
     alone = Question(np.ones((1, tests), dtype=bool))
     classes = np.arange(len(CLASSES))
-    return Scenario(
+    return Clients(
         train_rows=tuple(np.arange(a, b) for a, b in pairwise(ends)),
         train_classes=classes,
         class_mask=None,

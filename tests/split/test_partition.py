@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fplbench import partition
 from fplbench.errors import UserError
 from fplbench.rng import numpy_generator
+from fplbench.split import partition
 
 quick = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import overload
 
@@ -12,14 +13,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
+from fplbench import registry
 from fplbench.dataset import Data, Split
 from fplbench.errors import UserError
-from fplbench.scenario import Exam, Scenario, ScenarioSettings
-from fplbench.scenarios import SCENARIOS
+from fplbench.plugin import refusals
+from fplbench.scenario import Clients, Exam, Scenario
 
+SCENARIOS = registry.scenarios()
 quick = settings(max_examples=30, deadline=None)
 seeds = st.integers(0, 10_000)
-names = pytest.mark.parametrize("name", list(SCENARIOS))
+names = pytest.mark.parametrize("name", list(SCENARIOS.classes))
 
 
 class Squares(Sequence[Image.Image]):
@@ -61,9 +64,13 @@ def data(classes: int = 20, train: int = 30, test: int = 12, domains: int = 0) -
     )
 
 
-def build(name: str, source: Data, seed: int = 0, **wanted: object) -> Scenario:
-    kind = SCENARIOS[name]
-    return kind.build(source, kind.Settings.model_validate(wanted), seed)
+def make(name: str, **wanted: object) -> Scenario:
+    cls = SCENARIOS.get(name)
+    return cls(cls.Config.model_validate(wanted))
+
+
+def build(name: str, source: Data, seed: int = 0, **wanted: object) -> Clients:
+    return make(name, **wanted).build(source, seed)
 
 
 def suited(name: str, **shape: int) -> Data:
@@ -79,12 +86,12 @@ def images_of(source: Data, classes: Sequence[int]) -> list[int]:
     return np.flatnonzero(np.isin(source.test.labels, classes)).tolist()
 
 
-def as_lists(scenario: Scenario) -> list[object]:
+def as_lists(scenario: Clients) -> list[object]:
     rows = [rows.tolist() for rows in scenario.train_rows]
     return [*rows, *(exam.rows.tolist() for exam in scenario.exams)]
 
 
-def own_classes(source: Data, scenario: Scenario) -> list[set[int]]:
+def own_classes(source: Data, scenario: Clients) -> list[set[int]]:
     return [set(source.train.labels[rows].tolist()) for rows in scenario.train_rows]
 
 
@@ -289,16 +296,14 @@ def test_a_held_out_domain_is_trained_on_by_nobody_and_asked_of_everybody() -> N
 
 
 def test_each_stands_for_one_cell_a_domain() -> None:
-    kind = SCENARIOS["domains"]
-    each = kind.Settings.model_validate({"hold_out": "each"})
-    cells = kind.expand(("photo", "sketch"), each)
-    assert [cell.model_dump()["hold_out"] for cell in cells] == ["photo", "sketch"]
-    plain = kind.Settings()
-    assert kind.expand(("photo", "sketch"), plain) == [plain]
+    each, plain = make("domains", hold_out="each"), make("domains")
+    cells = each.expand(("photo", "sketch"))
+    assert [cell.config.model_dump()["hold_out"] for cell in cells] == ["photo", "sketch"]
+    assert plain.expand(("photo", "sketch")) == [plain]
     with pytest.raises(UserError, match="no domains"):
-        kind.expand((), each)
+        each.expand(())
     with pytest.raises(ValueError, match="expand"):
-        kind.build(data(domains=2), each, 0)
+        each.build(data(domains=2), 0)
 
 
 @pytest.mark.parametrize(
@@ -335,8 +340,8 @@ def test_a_split_that_cannot_be_made_is_refused_with_the_numbers(
 @pytest.mark.parametrize(
     ("name", "wanted", "sentence"),
     [
-        ("personal", {"alpha": 0}, "alpha is 0, but .* above 0"),
-        ("domains", {"alpha": float("nan")}, "alpha is nan"),
+        ("personal", {"alpha": 0}, "alpha is 0, but must be above 0"),
+        ("domains", {"alpha": float("nan")}, "alpha is nan, but must be a finite number"),
         ("personal", {"alpha": float("inf")}, "alpha is inf"),
         ("base2novel", {"shots": 0}, "shots is 0, but must be at least 1"),
         ("iid", {"clients": 0}, "clients is 0"),
@@ -347,18 +352,19 @@ def test_a_split_that_cannot_be_made_is_refused_with_the_numbers(
 def test_settings_that_no_data_could_satisfy_are_refused(
     name: str, wanted: dict[str, object], sentence: str
 ) -> None:
-    with pytest.raises(UserError, match=sentence):
-        SCENARIOS[name].Settings.model_validate(wanted)
+    with pytest.raises(ValidationError) as error:
+        make(name, **wanted)
+    (said,) = refusals(error.value, f"scenario {name}")
+    assert re.match(rf"{sentence}.* \(scenario {name}\)\.$", said)
 
 
 @names
 def test_settings_have_sources_and_refuse_what_they_do_not_know(name: str) -> None:
-    kind = SCENARIOS[name]
-    assert all(field.description for field in kind.Settings.model_fields.values())
-    assert set(kind.training_defaults) == {"rounds", "local_epochs", "participation"}
-    assert kind.name == name
+    cls = SCENARIOS.get(name)
+    assert all(field.description for field in cls.Config.model_fields.values())
+    assert set(cls.training_defaults) == {"rounds", "local_epochs", "participation"}
     with pytest.raises(ValidationError):
-        kind.Settings.model_validate({"client": 3})
+        make(name, client=3)
 
 
 @pytest.mark.parametrize(
@@ -374,6 +380,4 @@ def test_settings_have_sources_and_refuse_what_they_do_not_know(name: str) -> No
 def test_a_caption_names_what_decides_the_split(
     name: str, wanted: dict[str, object], caption: str
 ) -> None:
-    kind = SCENARIOS[name]
-    chosen: ScenarioSettings = kind.Settings.model_validate(wanted)
-    assert kind.describe(chosen) == caption
+    assert make(name, **wanted).describe() == caption

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fplbench.dataset import IntArray
-from fplbench.partition import padded
 from fplbench.scenario import Exam, Question
+from fplbench.split.partition import padded
 
 
 def class_exam(
