@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +20,7 @@ from rich.progress import (
 
 from fplbench.grid.work import Job
 
-SHOWN = ("loss", "local", "novel", "domains", "global")
+MOST = 4  # metrics beside a bar
 
 
 class Screen:
@@ -28,9 +29,14 @@ class Screen:
 
     The first bar counts in cells, with the rounds of the running ones as fractions, so that the
     time left is known before the first cell is done.
+
+    headlines: scenario -> the metrics that stand beside the bar of its cells.
     """
 
-    def __init__(self, cells: int, console: Console) -> None:
+    def __init__(
+        self, cells: int, console: Console, headlines: Mapping[str, Sequence[str]]
+    ) -> None:
+        self._headlines = headlines
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -87,7 +93,8 @@ class Screen:
             return
         # An accuracy is measured in some rounds only; the last one stays.
         known = self._numbers[job.id]
-        known |= {name: row[name] for name in SHOWN if name in row and not math.isnan(row[name])}
+        shown = ("loss", *self._headlines[job.cell.scenario][:MOST])
+        known |= {name: row[name] for name in shown if name in row and not math.isnan(row[name])}
         numbers = "  ".join(
             f"{name} {value:.3f}" if name == "loss" else f"{name} {value:.1f}%"
             for name, value in known.items()

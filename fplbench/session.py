@@ -212,7 +212,8 @@ def compute(
 ) -> int:
     """Run the cells; 0, or the exit code of who stopped it."""
     remember(setup.store, grid_report.planned(work), _files(work, tools))
-    with Screen(len(work), err) as screen:
+    headlines = {job.cell.scenario: tools.bench.scenario(job.cell).headline for job in work}
+    with Screen(len(work), err, headlines) as screen:
         try:
             if how.executor == "ray":
                 asked, here = how.gpus_per_cell, devices[0].startswith("cuda")

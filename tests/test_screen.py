@@ -30,7 +30,7 @@ def shown(terminal: bool) -> str:
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=120)
     job = Job(CELL, "an id")
-    with Screen(2, console) as screen:
+    with Screen(2, console, {"personal": ("local", "novel")}) as screen:
         screen.began(job)
         screen.encoded(job, 64, 1078)
         screen._bars.refresh()

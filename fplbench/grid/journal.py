@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Journal:
     """Of one cell that this runner holds.
 
     every: seconds between checkpoints, written after the first round that ends later; 0 for one
-    after every round.
+    after every round. metrics: those that the log names round by round.
     """
 
     def __init__(
@@ -42,9 +42,10 @@ class Journal:
         stop: Stop | None = None,
         every: float = 30.0,
         tensorboard: bool = False,
+        metrics: Sequence[str] = ("local", "global"),
     ) -> None:
         self.folder = root / WORK / cell_id
-        self.log = Log(self.folder / LOG)
+        self.log = Log(self.folder / LOG, metrics)
         self._held = held
         self._stop = stop or Stop()
         self._every = every

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-SHOWN = ("loss", "local", "base", "novel", "domains", "global", "seconds")
-
 
 class Log:
-    """Kept in a file, there to be read at once. lines: all of it, from before interruptions too."""
+    """Kept in a file, there to be read at once. lines: all of it, from before interruptions too.
 
-    def __init__(self, path: Path) -> None:
+    metrics: those that a round's line names.
+    """
+
+    def __init__(self, path: Path, metrics: Sequence[str]) -> None:
         self.lines: list[str] = []
         self._path = path
+        self._metrics = metrics
 
     def round(self, row: dict[str, float], rounds: int) -> None:
         """A line of what a round did."""
+        terms = [name for name in row if name.startswith("loss_")]
         shown = [
             f"{name} {row[name]:.4g}"
-            for name in (*SHOWN[:-1], *(k for k in row if k.startswith("loss_")), SHOWN[-1])
+            for name in ("loss", *self._metrics, *terms, "seconds")
             if name in row and not math.isnan(row[name])
         ]
         self.note(f"round {row['round']:.0f}/{rounds}  " + "  ".join(shown))

@@ -177,7 +177,15 @@ class Runner:
     def _compute(self, job: Job, held: Held) -> bool:
         self.watcher.began(job)
         setup = self.setup
-        journal = Journal(setup.store, job.id, held, self.stop, setup.checkpoint, setup.tensorboard)
+        journal = Journal(
+            setup.store,
+            job.id,
+            held,
+            self.stop,
+            setup.checkpoint,
+            setup.tensorboard,
+            self.tools.bench.scenario(job.cell).headline,
+        )
 
         def on_round(done: int, rounds: int, row: dict[str, float]) -> None:
             self.watcher.round(job, done, rounds, row)

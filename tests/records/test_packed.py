@@ -14,7 +14,7 @@ from make_records import make_record, write_done, write_stopped
 from fplbench import load_clients, load_history, load_results
 from fplbench.errors import UserError
 from fplbench.records import packed
-from fplbench.records.record import Record
+from fplbench.records.record import SCHEMA, Record
 from fplbench.records.results import DamagedRecordWarning, read_cells
 from fplbench.records.store import Store
 from fplbench.report.plots import write_plots
@@ -95,7 +95,7 @@ def test_a_damaged_line_is_named_and_the_others_are_there(
 
 
 def test_a_schema_of_the_future_is_refused_by_name(file: Path) -> None:
-    file.write_text(file.read_text().replace('"schema":2', '"schema":9'))
+    file.write_text(file.read_text().replace(f'"schema":{SCHEMA}', '"schema":9'))
     assert "its schema is 9" in read_cells(file)[1][0].message
 
 
