@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fplbench import environment, provenance, registry, reporting
 from fplbench.data.progress import on_console
+from fplbench.data.understood import understood
 from fplbench.dataset import Dataset
 from fplbench.environment import choose_device, choose_devices
 from fplbench.errors import UserError
@@ -91,6 +92,8 @@ def run(
     cells = expand(request, methods, datasets, bench, kind)
     setup = for_cells(found, cells)
     for name in request.datasets:
+        if bench.dataset(name).wants:  # the user's own: nobody else can say whether it is right
+            err.print(understood(name, bench.data(name)), markup=False, soft_wrap=True)
         for note in bench.data(name).notes:
             err.print(f"{name}: {note}.", style="yellow", markup=False, soft_wrap=True)
     work = [Job(cell, cell.id(bench.identity(cell, methods.get(cell.method)))) for cell in cells]
@@ -287,7 +290,9 @@ def present(
         absent = [reason for cls in classes if cls is not None and (reason := cls().missing(root))]
         if absent:
             raise UserError("\n".join(absent))
-        return names
+        # A data set by two spellings of its path is one.
+        called = zip(names, classes, strict=True)
+        return tuple(dict.fromkeys(name if cls is None else cls.name for name, cls in called))
     every = {name: cls for name, cls in datasets.classes.items() if not cls.wants}
     found = tuple(name for name, cls in every.items() if cls().missing(root) is None)
     if len(found) < len(every):

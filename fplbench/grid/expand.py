@@ -113,7 +113,8 @@ def _look_up(names: Iterable[str], found: Found[Any], problems: _Problems) -> di
     chosen = {}
     for name in names:
         try:
-            chosen[name] = found.get(name)
+            cls = found.get(name)
+            chosen[cls.name] = cls
         except UserError as error:
             problems.add(error)
     return chosen

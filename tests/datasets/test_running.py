@@ -56,7 +56,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_a_folder_of_pictures_is_a_data_set(run: Run) -> None:
     err, (record,) = run("--datasets", "folder:photos")
-    assert err == ""
+    assert err == (
+        "folder:photos: 2 classes (cat, dog), 40 training and 20 test images (the folders train "
+        "and test); train/cat/0.jpg is 'cat' and test/dog/0.jpg is 'dog'.\n"
+    )
     assert record["dataset"] == "folder:photos"
     assert record["scenario"] == "personal"
     assert record["identity"]["split"] == "the folders train and test"
