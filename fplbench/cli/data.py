@@ -6,12 +6,13 @@ What needs torch is imported inside the commands, so that help and mistakes are 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from fplbench.cli.options import DataRoot, Plugins, assignments
+from fplbench.cli import flags
+from fplbench.cli.consoles import err, out
+from fplbench.cli.options import DataRoot, Plugins, SkipBroken, assignments, value
 from fplbench.machine.caches import cache_folder
 
 app = typer.Typer(
@@ -20,16 +21,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 Names = Annotated[list[str], typer.Argument(help="Data sets, or folder:PATH.")]
 Name = Annotated[str, typer.Argument(help="A data set, or folder:PATH.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The picture; default: NAME-....png here.")]
+SCENARIO = flags.of_scenarios()
 Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", min=0)]
-SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
-]
 
 
 @app.command(name="list")
@@ -111,14 +108,10 @@ def show(
 
 
 @app.command()
+@flags.with_flags(SCENARIO)
 def partition(
     name: Name,
     scenario: Annotated[str | None, typer.Option(help="Default: the data set's own.")] = None,
-    clients: Annotated[int | None, typer.Option(help="Number of clients.")] = None,
-    clients_per_domain: Annotated[int | None, typer.Option(help="In domain scenarios.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Of the Dirichlet split.")] = None,
-    shots: Annotated[int | None, typer.Option(help="Training images of each class.")] = None,
-    hold_out: Annotated[str | None, typer.Option(help="A domain kept from training.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="KEY=VALUE for any setting of the scenario; repeatable."),
@@ -128,6 +121,7 @@ def partition(
     skip_broken: SkipBroken = False,
     plugins: Plugins = None,
     data_root: DataRoot = None,
+    **given: Any,
 ) -> None:
     """Draw who holds how many training images of which class."""
     from fplbench.data import holdings, overview
@@ -135,13 +129,7 @@ def partition(
     from fplbench.data.progress import on_console
     from fplbench.plugins import registry
 
-    options = {
-        "clients": clients,
-        "clients_per_domain": clients_per_domain,
-        "alpha": alpha,
-        "shots": shots,
-        "hold_out": hold_out,
-    }
+    options = {name: value(text) for name, text in flags.given(SCENARIO, given).items()}
     (cls,) = overview.there([name], plugins or [], data_root)
     chosen = holdings.chosen_scenario(
         registry.scenarios(plugins or []),

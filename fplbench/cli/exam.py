@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from fplbench.cli.consoles import out
 from fplbench.cli.options import Plugins
 
-out = Console(highlight=False)
 LINE = "{outcome:<8}{name:<15}{promise}"
 
 

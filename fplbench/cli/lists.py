@@ -1,41 +1,74 @@
-"""What `fplbench list` and `fplbench show` put on the screen."""
+"""`fplbench list` and `fplbench show`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fplbench.dataset import Dataset
+from fplbench.cli.consoles import out
+from fplbench.cli.options import DataRoot, Plugins
 from fplbench.errors import UserError
-from fplbench.method import Method
 from fplbench.plugins import registry
-from fplbench.plugins.registry import Found
-from fplbench.records import packed
-from fplbench.records.record import Record
-from fplbench.records.starts import nudge
-from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
-from fplbench.scenario import Scenario
+
+if TYPE_CHECKING:
+    from fplbench.dataset import Dataset
+    from fplbench.grid.executor import Executor
+    from fplbench.method import Method
+    from fplbench.plugins.registry import Found
+    from fplbench.records.record import Record
+    from fplbench.scenario import Scenario
 
 
-def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> RenderableType:
+class Kind(StrEnum):
+    """What `fplbench list` lists."""
+
+    methods = "methods"
+    datasets = "datasets"
+    scenarios = "scenarios"
+    executors = "executors"
+    backbones = "backbones"
+    presets = "presets"
+
+
+def list_(kind: Kind, plugins: Plugins = None, data_root: DataRoot = None) -> None:
+    """List methods, data sets, scenarios, executors, backbones or presets."""
+    out.print(_listing(kind, plugins or [], data_root))
+
+
+def show(
+    path: Annotated[
+        Path, typer.Argument(help="A cell's folder, a folder of cells, or a packed file.")
+    ],
+) -> None:
+    """Show a record, or the records of a folder."""
+    for part in _shown(path):
+        out.print(part)
+
+
+def _listing(kind: Kind, plugins: Sequence[Path], root: Path | None) -> RenderableType:
     """A table of one kind of thing, with what could not be loaded below it."""
-    if kind == "methods":
+    if kind is Kind.presets:
+        return _presets()
+    if kind is Kind.backbones:
+        return _backbones()
+    if kind is Kind.methods:
         methods = registry.methods(plugins)
         return Group(_methods(methods), *_broken(methods))
-    if kind == "datasets":
+    if kind is Kind.datasets:
         datasets = registry.datasets(plugins)
         return Group(_datasets(datasets, root), *_broken(datasets))
-    if kind == "presets":
-        return _presets()
-    if kind == "scenarios":
+    if kind is Kind.scenarios:
         scenarios = registry.scenarios(plugins)
         return Group(_scenarios(scenarios), *_broken(scenarios))
-    return _backbones()
+    executors = registry.executors(plugins)
+    return Group(_executors(executors), *_broken(executors))
 
 
 def _table(*columns: str) -> Table:
@@ -79,6 +112,14 @@ def _scenarios(scenarios: Found[Scenario]) -> Table:
     return table
 
 
+def _executors(executors: Found[Executor]) -> Table:
+    table = _table("name", "what it is", "settings", "from")
+    for name, cls in executors.classes.items():
+        flags = ", ".join("--" + key.replace("_", "-") for key in cls.Config.model_fields)
+        _row(table, name, cls.summary, flags, executors.origins[name])
+    return table
+
+
 def _presets() -> Group:
     from fplbench.grid.preset import presets
 
@@ -97,8 +138,13 @@ def _backbones() -> Group:
     return Group(table)
 
 
-def shown(path: Path) -> Iterator[RenderableType]:
+def _shown(path: Path) -> Iterator[RenderableType]:
     """One record in full, or a line for each record of a folder."""
+    from fplbench.records import packed
+    from fplbench.records.record import Record
+    from fplbench.records.starts import nudge
+    from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
+
     if not path.exists():
         raise UserError(f"There is nothing at {path}: give a cell's folder or a folder of cells.")
     if path.is_file() and is_cell(path.parent):

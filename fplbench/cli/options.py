@@ -22,6 +22,22 @@ DataRoot = Annotated[
         "--data-root", envvar="FPLBENCH_DATA", help="The folder of data sets; by default ./data."
     ),
 ]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out images that cannot be read; recorded.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show the cells, what is done, and time and disk needed."),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Try again what failed or diverged.")
+]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda:0, several with commas between, or all GPUs.")
+]
+Jobs = Annotated[
+    int | None, typer.Option(help="Processes at a time; by default one on each device.", min=1)
+]
 
 
 def listed(text: str | None, flag: str) -> tuple[str, ...] | None:
@@ -50,6 +66,12 @@ def value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def swept(text: str) -> Any:
+    """The value of a flag, or a list of them."""
+    values = [value(part.strip()) for part in text.split(",")]
+    return values[0] if len(values) == 1 else values
 
 
 def assignments(texts: list[str]) -> dict[str, Any]:

@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from fplbench.cli.consoles import err, out
 from fplbench.errors import UserError
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 Results = Annotated[
     Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")

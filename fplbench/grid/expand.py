@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
@@ -41,8 +40,6 @@ class _Problems:
 
 def expand(
     request: Request,
-    methods: Found[Method],
-    datasets: Found[Dataset],
     bench: Workbench,
     device: str | None = None,
 ) -> list[Cell]:
@@ -51,8 +48,8 @@ def expand(
     is wrong. device: the kind that will run them; by default the bench's.
     """
     problems = _Problems()
-    classes = _look_up(request.methods, methods, problems)
-    sets = _look_up(request.datasets, datasets, problems)
+    classes = _look_up(request.methods, bench.methods, problems)
+    sets = _look_up(request.datasets, bench.datasets, problems)
     pairs = [
         (name, scenario)
         for name, cls in sets.items()

@@ -31,6 +31,11 @@ class Plugin(ABC):
     name: ClassVar[str]
 
     @classmethod
+    def complaint(cls) -> str | None:
+        """What breaks the contract of its kind in this class, beyond what all kinds are asked."""
+        return None
+
+    @classmethod
     def parse(cls, argument: str) -> type[Self] | None:
         """The class that "NAME:ARGUMENT" stands for, or NAME alone where `argument` is empty.
 

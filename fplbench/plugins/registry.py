@@ -1,12 +1,12 @@
-"""Finds methods, data sets and scenarios; the only place where the core meets a plug-in.
+"""Finds methods, data sets, scenarios, executors; the only place where the core meets a plug-in.
 
 They come from three places, and an earlier place wins a name:
-1. built in: the modules of fplbench.methods, fplbench.datasets and fplbench.scenarios;
+1. built in: the modules of fplbench.methods, fplbench.datasets and so on;
 2. a user's folders: `--plugins DIR` and the environment variable FPLBENCH_PLUGINS;
 3. other installed packages: entry points of the groups "fplbench.methods", "fplbench.datasets"
-   and "fplbench.scenarios", each of them a class or a module.
+   and so on, each of them a class or a module.
 
-A module offers every public subclass of Method, Dataset or Scenario that it defines; classes and
+A module offers every public subclass of a contract that it defines; classes and
 modules whose name starts with an underscore are left alone. A plug-in that does not import or
 breaks the contract is listed with its error, and the others still work.
 """
@@ -23,25 +23,26 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from fplbench.dataset import Dataset
 from fplbench.errors import UserError
-from fplbench.method import Method
 from fplbench.plugins.base import Plugin, Settings, chosen
 from fplbench.plugins.provenance import FOLDER
-from fplbench.scenario import Scenario
-from fplbench.spec import Training
+
+if TYPE_CHECKING:
+    from fplbench.dataset import Dataset
+    from fplbench.grid.executor import Executor
+    from fplbench.method import Method
+    from fplbench.scenario import Scenario
 
 T = TypeVar("T", bound=Plugin)
 
 PLUGINS_VARIABLE = "FPLBENCH_PLUGINS"
 BUILT_IN = "built in"
-INPUTS = frozenset({"pooled", "patches"})
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Broken:
     """A plug-in that cannot be used.
 
     name: its own where it has one, else its file's or entry point's. error: one line.
-    A file that does not import stands under all three kinds: nobody can know which it is of.
+    A file that does not import stands under all kinds: nobody can know which it is of.
     """
 
     name: str
@@ -101,18 +102,31 @@ class _Source:
 
 def methods(plugins: Sequence[Path] = ()) -> Found[Method]:
     """All methods; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.method import Method
+
     # mypy wants a concrete class wherever type[T] is asked for; this one is never instantiated.
     return _find(Method, "fplbench.methods", plugins)  # type: ignore[type-abstract]
 
 
 def datasets(plugins: Sequence[Path] = ()) -> Found[Dataset]:
     """All data sets; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.dataset import Dataset
+
     return _find(Dataset, "fplbench.datasets", plugins)  # type: ignore[type-abstract]
 
 
 def scenarios(plugins: Sequence[Path] = ()) -> Found[Scenario]:
     """All scenarios; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.scenario import Scenario
+
     return _find(Scenario, "fplbench.scenarios", plugins)  # type: ignore[type-abstract]
+
+
+def executors(plugins: Sequence[Path] = ()) -> Found[Executor]:
+    """All executors; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.grid.executor import Executor
+
+    return _find(Executor, "fplbench.executors", plugins)  # type: ignore[type-abstract]
 
 
 def plugin_folders(plugins: Sequence[Path] = ()) -> list[Path]:
@@ -146,56 +160,15 @@ def complaint(cls: type[Plugin]) -> str | None:
             return f"{cls.__name__}.{text} must be a text that is not empty"
     if inspect.isabstract(cls):
         return f"{cls.__name__} must define {', '.join(sorted(cls.__abstractmethods__))}"
-    if not issubclass(cls, Method | Scenario):
+    config: object = getattr(cls, "Config", None)
+    if config is None:
         return None
-    config: object = cls.Config
     if not isinstance(config, type) or not issubclass(config, Settings):
         return f"{cls.__name__}.Config must be a subclass of fplbench.plugins.base.Settings"
     without = [key for key, value in config.model_fields.items() if value.is_required()]
     if without:
         return f"every field of {cls.__name__}.Config needs a default: {', '.join(without)}"
-    return _method_complaint(cls) if issubclass(cls, Method) else _scenario_complaint(cls)
-
-
-def _scenario_complaint(cls: type[Scenario]) -> str | None:
-    twice = Training.model_fields.keys() & cls.Config.model_fields.keys()
-    if twice:
-        return f"{cls.__name__}.Config has settings of the training: {', '.join(sorted(twice))}"
-    unknown = cls.training_defaults.keys() - Training.model_fields.keys()
-    if unknown:
-        return (
-            f"{cls.__name__}.training_defaults has what is no setting of the training: "
-            f"{', '.join(sorted(unknown))}"
-        )
-    if not cls.headline or isinstance(cls.headline, str):
-        return f"{cls.__name__}.headline must be a tuple with the name of at least one metric"
-    if len(cls.trade_off) != 2 or isinstance(cls.trade_off, str):
-        return f"{cls.__name__}.trade_off must be a tuple with the names of two metrics"
-    return None
-
-
-def _method_complaint(cls: type[Method]) -> str | None:
-    variants: object = cls.variants
-    if not isinstance(variants, Mapping):
-        return f"{cls.__name__}.variants must map a name to settings"
-    for variant, settings in ({"its defaults": {}} | dict(variants)).items():
-        try:
-            made = cls(cls.Config(**settings))
-            inputs: object = made.inputs
-            in_steps: object = made.step_inputs
-        except Exception as error:
-            return f"{cls.__name__} cannot be made with {variant}: {_one_line(error)}"
-        if isinstance(inputs, frozenset) and "pixels" in inputs:
-            return (
-                f"{cls.__name__}.inputs asks for pixels, which no method is given yet: "
-                f"ask for pooled, patches or both"
-            )
-        if not isinstance(inputs, frozenset) or not inputs or not inputs <= INPUTS:
-            known = ", ".join(sorted(INPUTS))
-            return f"{cls.__name__}.inputs must be a frozenset of some of {known}"
-        if not isinstance(in_steps, frozenset) or not in_steps <= inputs:
-            return f"{cls.__name__}.step_inputs must be a frozenset of some of its inputs"
-    return None
+    return cls.complaint()
 
 
 def _find(base: type[T], group: str, plugins: Sequence[Path]) -> Found[T]:

@@ -1,45 +1,32 @@
-"""One cell from its spec to its record."""
+"""A cell's record, from what was counted while it ran."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from pydantic import JsonValue
 from torch import Tensor
 
 from fplbench import metrics
-from fplbench.data.progress import Progress
-from fplbench.engine.chunks import Chunk, plan_chunk
+from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import Accuracies, not_applicable
 from fplbench.engine.federation import Federation
-from fplbench.engine.fit import fit
-from fplbench.engine.rounds import RoundLog
-from fplbench.errors import Diverged, UserError
-from fplbench.features.images import Images
+from fplbench.errors import Diverged
 from fplbench.features.stock import Workbench
 from fplbench.grid.defaults import changed
-from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.tally import Tally
-from fplbench.grid.validation import on_validation
-from fplbench.machine import hardware, process
+from fplbench.machine import hardware
 from fplbench.method import Method
-from fplbench.records.checkpoint import State
 from fplbench.records.record import Failure, Metric, Record, Status
 from fplbench.records.words import said
-from fplbench.spec import PROTOCOL, Cell, Training
-
-# Called with the rounds done, their number, and the last one's row of the history.
-OnRound = Callable[[int, int, dict[str, float]], None]
+from fplbench.spec import PROTOCOL, Cell
 
 LATE = 5
 """The rounds behind `last5`, which is less of a draw than the last round where rounds differ."""
-TESTED = "accuracy."
-"""How the names of accuracies begin in a checkpoint."""
 
 
 @dataclass
@@ -52,117 +39,38 @@ class Outcome:
     log: str = ""
 
 
-def run_cell(
+def recorded(
     cell: Cell,
     bench: Workbench,
     method: Method,
-    on_round: OnRound,
-    journal: Journal,
-    on_encoded: Progress | None = None,
+    tally: Tally,
+    federation: Federation | None,
+    chunk: Chunk | None,
+    failure: Failure | None,
+    log: str,
 ) -> Outcome:
-    """Run a cell to its end. A divergence or an error of ours is in the record, not raised.
-
-    journal: where its log and checkpoints go, and where a checkpoint to go on from may be.
-    on_encoded: called with images done and to do while the image tower works.
-    A UserError is raised: it concerns the request, not this cell. ClaimLost and Stopped leave
-    the cell to a later runner.
-    """
-    hardware.reset_peak(bench.device)
-    tally = Tally(bench.device)
-    federation = chunk = failure = None
-    try:
-        federation, test = _federation(cell, bench, method, tally, on_encoded)
-        with process.matrix_products(cell.training.precision):
-            chunk = plan_chunk(federation, cell.training)
-            _fit(cell.training, federation, test, chunk, tally, journal, on_round)
-    except (UserError, ClaimLost):
-        raise
-    except Exception as error:
-        failure = _failure(error, cell.training.lr)
-        journal.log.note(f"{failure.kind}: {failure.message}")
+    """What a cell leaves that came to its end, or to a failure; its federation and chunk where it
+    came so far."""
     record = _record(cell, bench, method, tally, chunk, failure)
     if federation is None:
-        return Outcome(record, pd.DataFrame(tally.rows), {}, journal.log.text())
+        return Outcome(record, pd.DataFrame(tally.rows), {}, log)
     record = record.model_copy(update=_about(federation, bench.data(cell.dataset).classnames))
     if failure is None:
         record.metrics = _metrics(tally.accuracies, federation, tally.rows)
     names = (*record.metrics, *record.not_applicable)
     record = record.model_copy(update=said(bench.scenario(cell), names))
     tensors = {name: t for name, t in federation.state_dict().items() if name != "times"}
-    return Outcome(record, pd.DataFrame(tally.rows), tensors, journal.log.text())
+    return Outcome(record, pd.DataFrame(tally.rows), tensors, log)
 
 
-def killed(cell: Cell, bench: Workbench, method: Method, message: str) -> Outcome:
+def killed(cell: Cell, bench: Workbench, message: str) -> Outcome:
     """The record of a cell whose process did not live to write one."""
     failure = Failure(kind="killed", message=message)
-    record = _record(cell, bench, method, Tally(bench.device), None, failure)
+    record = _record(cell, bench, bench.method(cell), Tally(bench.device), None, failure)
     return Outcome(record, pd.DataFrame(), {})
 
 
-def _federation(
-    cell: Cell, bench: Workbench, method: Method, tally: Tally, on_encoded: Progress | None
-) -> tuple[Federation, Images]:
-    """The clients and server of a cell before its first round, and the images to test on."""
-    data = bench.data(cell.dataset)
-    with tally.phase("features"):
-        views = cell.training.views
-        train = bench.images(cell.backbone, cell.dataset, "train", method.inputs, views, on_encoded)
-        test = bench.images(cell.backbone, cell.dataset, "test", method.inputs, progress=on_encoded)
-    if cell.training.evaluate_on == "validation":
-        data, train, test = on_validation(data, train, cell.seed)
-    clients = bench.scenario(cell).build(data, cell.seed)
-    task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
-    nudge = cell.training.nudge
-    return Federation(method, task_for, clients, train, cell.seed, bench.device, nudge), test
-
-
-def _fit(
-    training: Training,
-    federation: Federation,
-    test: Images,
-    chunk: Chunk,
-    tally: Tally,
-    journal: Journal,
-    on_round: OnRound,
-) -> None:
-    """The rounds that a checkpoint does not have, each counted, written down and perhaps saved."""
-    saved = journal.resume()
-    done = 0 if saved is None else _restore(saved, federation, chunk, tally)
-
-    def ended(index: int, log: RoundLog | None, accuracies: Accuracies | None) -> None:
-        row = tally.end_round(index, log, accuracies)
-        journal.round(row, training.rounds)
-        journal.between_rounds(
-            lambda: _state(federation, chunk, tally), last=index == training.rounds
-        )
-        on_round(index, training.rounds, row)
-        tally.begin_round()
-
-    with journal.patient():
-        tally.begin_round()
-        fit(federation, training, test, chunk, ended, done, tally.accuracies)
-
-
-def _state(federation: Federation, chunk: Chunk, tally: Tally) -> State:
-    """All that is known of a cell between two rounds."""
-    found = {f"{TESTED}{name}": torch.from_numpy(a) for name, a in tally.accuracies.items()}
-    facts = tally.facts() | {"chunk": [chunk.clients, chunk.planned]}
-    return State(federation.state_dict() | found, facts)
-
-
-def _restore(saved: State, federation: Federation, chunk: Chunk, tally: Tally) -> int:
-    """Put a cell where its checkpoint was; the number of rounds done."""
-    federation.load_state_dict(saved.tensors)
-    chunk.clients, chunk.planned = saved.facts["chunk"]
-    accuracies = {
-        name.removeprefix(TESTED): t.numpy()
-        for name, t in saved.tensors.items()
-        if name.startswith(TESTED)
-    }
-    return tally.restore(saved.facts, accuracies)
-
-
-def _failure(error: Exception, lr: float) -> Failure:
+def failed(error: Exception, lr: float) -> Failure:
     """Why a cell ends, from the error that is being handled."""
     if isinstance(error, Diverged):
         return Failure(
