@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fplbench.clip.prompts import Position as Position
-from fplbench.plugins.base import Plugin
-from fplbench.plugins.base import Settings as Settings
+from fplbench.plugin import Plugin
+from fplbench.plugin import Settings as Settings
 
 Tensors = dict[str, Tensor]
 INPUTS = frozenset({"pooled", "patches"})

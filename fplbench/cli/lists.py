@@ -19,7 +19,7 @@ from fplbench.plugins import registry
 
 if TYPE_CHECKING:
     from fplbench.dataset import Dataset
-    from fplbench.grid.executor import Executor
+    from fplbench.machine.executor import Executor
     from fplbench.method import Method
     from fplbench.plugins.registry import Found
     from fplbench.records.record import Record

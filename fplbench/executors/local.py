@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fplbench.grid.executor import Executor
+from fplbench.machine.executor import Executor
 from fplbench.machine.place import Place
 
 if TYPE_CHECKING:

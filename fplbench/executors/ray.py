@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from fplbench.grid.executor import Executor
+from fplbench.machine.executor import Executor
 from fplbench.machine.place import Place
-from fplbench.plugins.base import Settings
+from fplbench.plugin import Settings
 
 if TYPE_CHECKING:
     from fplbench.features.stock import Workbench

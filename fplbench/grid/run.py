@@ -8,15 +8,15 @@ from dataclasses import replace
 from fplbench.data.progress import Watch
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
-from fplbench.grid.executor import Executor
 from fplbench.grid.expand import expand
 from fplbench.grid.jobs import Job
 from fplbench.grid.plan import Files
 from fplbench.grid.stale import Made, earlier, told
 from fplbench.machine import process
+from fplbench.machine.executor import Executor
 from fplbench.machine.place import Place
+from fplbench.plugin import chosen
 from fplbench.plugins import provenance
-from fplbench.plugins.base import chosen
 from fplbench.records.store import Store
 from fplbench.spec import Cell, Request
 

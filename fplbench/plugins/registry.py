@@ -30,12 +30,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fplbench.errors import UserError
-from fplbench.plugins.base import Plugin, Settings, chosen
+from fplbench.plugin import Plugin, Settings, chosen
 from fplbench.plugins.provenance import FOLDER
 
 if TYPE_CHECKING:
     from fplbench.dataset import Dataset
-    from fplbench.grid.executor import Executor
+    from fplbench.machine.executor import Executor
     from fplbench.method import Method
     from fplbench.scenario import Scenario
 
@@ -124,7 +124,7 @@ def scenarios(plugins: Sequence[Path] = ()) -> Found[Scenario]:
 
 def executors(plugins: Sequence[Path] = ()) -> Found[Executor]:
     """All executors; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
-    from fplbench.grid.executor import Executor
+    from fplbench.machine.executor import Executor
 
     return _find(Executor, "fplbench.executors", plugins)  # type: ignore[type-abstract]
 
@@ -164,7 +164,7 @@ def complaint(cls: type[Plugin]) -> str | None:
     if config is None:
         return None
     if not isinstance(config, type) or not issubclass(config, Settings):
-        return f"{cls.__name__}.Config must be a subclass of fplbench.plugins.base.Settings"
+        return f"{cls.__name__}.Config must be a subclass of fplbench.plugin.Settings"
     without = [key for key, value in config.model_fields.items() if value.is_required()]
     if without:
         return f"every field of {cls.__name__}.Config needs a default: {', '.join(without)}"

@@ -249,7 +249,7 @@ def test_the_name_of_a_broken_plugin_shows_its_error(tmp_path: Path, asked: str)
         ("summary = ' '", "Mine.summary must be a text that is not empty"),
         ("Config = make('lr', 0.1)", "Mine.Config has settings of the training: lr"),
         ("Config = make('clients', ...)", "every field of Mine.Config needs a default: clients"),
-        ("Config = dict", "Mine.Config must be a subclass of fplbench.plugins.base.Settings"),
+        ("Config = dict", "Mine.Config must be a subclass of fplbench.plugin.Settings"),
         ("describe = Scenario.describe", "Mine must define describe"),
     ],
 )
