@@ -11,7 +11,6 @@ import numpy as np
 from fplbench.data.levels import PATTERN, TRAIN, Levels, as_written, understood
 from fplbench.data.names import alike, composed, is_text, readable, respelt, spaced
 from fplbench.data.on_disk import fingerprint
-from fplbench.data.paths import plain
 from fplbench.data.splits import (
     OFFICIAL,
     OURS,
@@ -25,6 +24,7 @@ from fplbench.data.splits import (
 )
 from fplbench.dataset import Data, Dataset
 from fplbench.errors import UserError
+from fplbench.machine.paths import plain
 
 
 class Folder(Dataset):

@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fplbench.clip.prompts import Position as Position
 from fplbench.plugin import Plugin
 from fplbench.plugin import Settings as Settings
 
 Tensors = dict[str, Tensor]
-Position = Literal["end", "middle", "front"]
+INPUTS = frozenset({"pooled", "patches"})
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,31 @@ class Method(Plugin):
 
     def __init__(self, config: Settings) -> None:
         self.config = config
+
+    @classmethod
+    def complaint(cls) -> str | None:
+        variants: object = cls.variants
+        if not isinstance(variants, Mapping):
+            return f"{cls.__name__}.variants must map a name to settings"
+        for variant, settings in ({"its defaults": {}} | dict(variants)).items():
+            try:
+                made = cls(cls.Config(**settings))
+                inputs: object = made.inputs
+                in_steps: object = made.step_inputs
+            except Exception as error:
+                problem = " ".join(f"{type(error).__name__}: {error}".split())
+                return f"{cls.__name__} cannot be made with {variant}: {problem}"
+            if isinstance(inputs, frozenset) and "pixels" in inputs:
+                return (
+                    f"{cls.__name__}.inputs asks for pixels, which no method is given yet: "
+                    f"ask for pooled, patches or both"
+                )
+            if not isinstance(inputs, frozenset) or not inputs or not inputs <= INPUTS:
+                known = ", ".join(sorted(INPUTS))
+                return f"{cls.__name__}.inputs must be a frozenset of some of {known}"
+            if not isinstance(in_steps, frozenset) or not in_steps <= inputs:
+                return f"{cls.__name__}.step_inputs must be a frozenset of some of its inputs"
+        return None
 
     @property
     def inputs(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """What methods, data sets and scenarios have in common: a name, texts, and settings with words.
 
-A plug-in is one class in one file. `fplbench.registry` finds it and holds it to this contract and
-to that of its kind.
+A plug-in is one class in one file. `fplbench.plugins.registry` finds it and holds it to this
+contract and to that of its kind.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Settings(BaseModel):
-    """Base of every Config: unknown keys are refused, values do not change."""
+    """Base of every Config: unknown keys are refused, values do not change, and numbers are
+    finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Plugin(ABC):
@@ -29,6 +30,11 @@ class Plugin(ABC):
     kind: ClassVar[str]
     texts: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str]
+
+    @classmethod
+    def complaint(cls) -> str | None:
+        """What breaks the contract of its kind in this class, beyond what all kinds are asked."""
+        return None
 
     @classmethod
     def parse(cls, argument: str) -> type[Self] | None:

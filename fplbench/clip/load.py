@@ -7,10 +7,10 @@ import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import open_clip
 import torch
@@ -22,6 +22,7 @@ from fplbench.clip.backbone import Backbone, freeze
 from fplbench.clip.checkpoint import put_weights, read_weights, reason
 from fplbench.clip.prompts import Tokenizer
 from fplbench.errors import UserError
+from fplbench.machine.paths import plain
 
 Model: TypeAlias = CLIP | CustomTextCLIP
 
@@ -34,26 +35,23 @@ class Loaded(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-FORMS = "tiny, ARCH:TAG (ViT-B-16:openai), ARCH:path/to/checkpoint or ARCH:random"
+FORMS = "ARCH:TAG (ViT-B-16:openai), ARCH:path/to/checkpoint or ARCH:random"
 RANDOM_SEED = 0
 
 
-def load(name: str, device: torch.device | str = "cpu") -> Backbone:
+def load(name: str, device: torch.device | str = "cpu", besides: Sequence[str] = ()) -> Backbone:
     """The frozen backbone of that name, in float32.
 
-    tiny: the embedded one. ARCH:TAG: open_clip's pretrained weights, downloaded once. ARCH:PATH:
+    ARCH:TAG: open_clip's pretrained weights, downloaded once. ARCH:PATH:
     a checkpoint in OpenAI's, open_clip's or transformers' form. ARCH:random: seeded random
-    weights, to measure speed. UserError: the weights cannot be had.
+    weights, to measure speed. besides: names of other backbones, which a misspelt one may mean.
+    UserError: the weights cannot be had.
     """
-    if name == "tiny":
-        from fplbench.clip import tiny
-
-        return freeze(name, name, *tiny.load(), quick_gelu=False, device=device)
     arch, colon, weights = name.partition(":")
     if arch not in open_clip.list_models():
         raise UserError(
-            f"there is no backbone {name!r}{_nearest(arch, ['tiny', *open_clip.list_models()])}: "
-            f"give {FORMS}"
+            f"there is no backbone {name!r}{_nearest(arch, [*besides, *open_clip.list_models()])}: "
+            f"give {', '.join([*besides, FORMS])}"
         )
     tags = open_clip.list_pretrained_tags_by_model(arch)
     if not colon or not weights:
@@ -61,7 +59,8 @@ def load(name: str, device: torch.device | str = "cpu") -> Backbone:
             f"the backbone {name!r} lacks its weights: add a tag ({_some(tags)}), a checkpoint's "
             f"path or random, as in {arch}:{(tags or ['random'])[0]}"
         )
-    known = weights in ("random", *tags) or Path(weights).is_file() or _looks_like_path(weights)
+    there = os.path.isfile(os.path.expanduser(weights))
+    known = weights in ("random", *tags) or there or _looks_like_path(weights)
     if not known:
         raise UserError(
             f"open_clip has no weights {weights!r} for {arch} and there is no such file"
@@ -74,26 +73,17 @@ def load(name: str, device: torch.device | str = "cpu") -> Backbone:
     elif weights in tags:
         loaded = _pretrained(arch, weights)
     else:
-        loaded = _from_file(arch, Path(weights).expanduser())
+        loaded = _from_file(arch, Path(os.path.expanduser(weights)))
     return _finish(name, arch, loaded, tokenizer, device)
 
 
-def training_defaults(name: str) -> dict[str, Any]:
-    """Training settings that this backbone needs otherwise than OpenAI's CLIP, by their names."""
-    if name == "tiny":
-        from fplbench.clip import tiny
-
-        return dict(tiny.TRAINING_DEFAULTS)
-    return {}
-
-
-def method_defaults(name: str) -> dict[str, Any]:
-    """The same of methods' settings: each method that has one of the name takes it."""
-    if name == "tiny":
-        from fplbench.clip import tiny
-
-        return dict(tiny.METHOD_DEFAULTS)
-    return {}
+def plain_name(name: str) -> str:
+    """The same backbone by one name, however the path of its checkpoint is written."""
+    arch, _, weights = name.partition(":")
+    if not os.path.isfile(os.path.expanduser(weights)) or arch not in open_clip.list_models():
+        return name
+    tags = open_clip.list_pretrained_tags_by_model(arch)
+    return name if weights in ("random", *tags) else f"{arch}:{plain(weights)}"
 
 
 def _finish(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from fplbench import registry
+from fplbench.data.names import composed
 from fplbench.data.on_disk import OnDisk, data_root
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
+from fplbench.plugins import registry
+
+LONGEST = 100  # letters of a file's name before its hash
 
 
 def there(names: Sequence[str], plugins: Sequence[Path], root: Path | None) -> list[type[Dataset]]:
@@ -45,8 +50,12 @@ def to_download(names: Sequence[str], plugins: Sequence[Path]) -> list[type[OnDi
 
 
 def as_file(name: str) -> str:
-    """A name that may hold a path as the beginning of a file's name."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")
+    """A name that may hold a path as the beginning of a file's name; two names, two files."""
+    word = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")
+    if word == name.replace(":", "-", 1) and len(word) <= LONGEST:
+        return word
+    digest = hashlib.sha256(composed(name).encode("utf-8", "surrogateescape")).hexdigest()[:7]
+    return f"{word[:LONGEST]}-{digest}"
 
 
 def overview(plugins: Sequence[Path], root: Path | None) -> RenderableType:
@@ -69,7 +78,11 @@ def overview(plugins: Sequence[Path], root: Path | None) -> RenderableType:
             continue
         place = cls.find(root)
         where = str(place[1]) if place else f"looked for {cls().looked_for(root)}"
-        numbers = (f"{cls.images:,}" if cls.images else "", f"{cls.classes:,}", size(cls.size))
+        images, amount = (
+            f"{cls.images:,}" if cls.images else "",
+            decimal(cls.size) if cls.size else "",
+        )
+        numbers = (images, f"{cls.classes:,}", amount)
         table.add_row(*map(Text, (shown, "yes" if place else "no", *numbers, where)))
         if place is None:
             hints.append(cls)
@@ -83,14 +96,3 @@ def _hints(absent: Sequence[type[OnDisk]]) -> Iterator[Text]:
     for cls in absent:
         if not cls.downloads:
             yield Text(f"{cls.name}: {cls.by_hand}")
-
-
-def size(count: int) -> str:
-    """Bytes for people; "" for 0."""
-    if not count:
-        return ""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count = round(count / 1000, 1)  # type: ignore[assignment]
-    return f"{count:.1f} GB"

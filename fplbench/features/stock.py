@@ -4,75 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import torch
 
-from fplbench import clip, provenance, registry
-from fplbench.clip import Backbone, TextTower
+from fplbench.clip.backbone import Backbone
+from fplbench.clip.task import PromptTask
+from fplbench.clip.text import TextTower
 from fplbench.data.prepare import prepared
 from fplbench.data.progress import Progress, Watch, unwatched
 from fplbench.dataset import Data, Dataset, IntArray
+from fplbench.features import backbones
 from fplbench.features.cache import features
 from fplbench.features.images import Images
+from fplbench.machine.place import Place
+from fplbench.machine.process import choose_device
 from fplbench.method import Method, Task
-from fplbench.plugin import chosen
-from fplbench.registry import Found
+from fplbench.plugins import provenance, registry
+from fplbench.plugins.registry import Broken
 from fplbench.scenario import Scenario
 from fplbench.spec import Cell, Precision
-from fplbench.task import PromptTask
 
 
 class Workbench:
-    """datasets, scenarios: what a cell's are looked up in, by name; scenarios: by default those
-    that need no --plugins.
-
-    root: the folder of data sets, None when not given; store: the folder of caches.
-    skip_broken: leave unusable images out instead of refusing the data set. watch: shows the
-    examination of a data set's files.
-
-    inputs: set from outside once it is known, all that the run's methods ask for, so that the
-    image tower runs once for them.
+    """place: where it computes and what it reads. watch: shows the examination of a data set's
+    files.
     """
 
-    inputs: frozenset[str] = frozenset({"pooled"})
-
-    def __init__(
-        self,
-        datasets: dict[str, type[Dataset]],
-        root: Path | None,
-        store: Path,
-        device: torch.device,
-        skip_broken: bool = False,
-        watch: Watch = unwatched,
-        scenarios: Found[Scenario] | None = None,
-    ) -> None:
-        self.scenarios = registry.scenarios() if scenarios is None else scenarios
-        self.device = device
-        self._skip_broken = skip_broken
+    def __init__(self, place: Place, watch: Watch = unwatched) -> None:
+        self.place = place
+        self.device = choose_device(place.device)
+        self.methods = registry.methods(place.plugins)
+        self.datasets = registry.datasets(place.plugins)
+        self.scenarios = registry.scenarios(place.plugins)
         self._watch = watch
-        self._datasets = datasets
-        self._root = root
-        self._store = store
         self._backbones: dict[str, Backbone] = {}
         self._data: dict[str, Data] = {}
         self._tasks: dict[tuple[str, str, Precision, bytes], PromptTask] = {}
         self._towers: dict[tuple[str, Precision], TextTower] = {}
         self._images: dict[tuple[str, str, str, int], Images] = {}
 
+    @property
+    def broken(self) -> list[Broken]:
+        """The plug-ins that cannot be used."""
+        return [*self.methods.broken, *self.datasets.broken, *self.scenarios.broken]
+
+    def method(self, cell: Cell) -> Method:
+        """The cell's method with its settings."""
+        cls = self.methods.get(cell.method)
+        return cls(cls.Config(**cell.settings))
+
     def backbone(self, name: str) -> Backbone:
         """The frozen CLIP of this name, on the device."""
         if name not in self._backbones:
-            self._backbones[name] = clip.load(name, self.device)
+            self._backbones[name] = backbones.load(name, self.device)
         return self._backbones[name]
 
     def dataset(self, name: str) -> type[Dataset]:
         """The data set's class."""
-        cls = chosen(self._datasets, name)
-        if cls is None:
-            raise KeyError(name)
-        return cls
+        return self.datasets.get(name)
 
     def scenario(self, cell: Cell) -> Scenario:
         """The cell's scenario with its settings."""
@@ -84,8 +74,9 @@ class Workbench:
         if name not in self._data:
             cls = self.dataset(name)
             with self._watch(f"examining {name}") as progress:
+                where = self.place
                 self._data[name] = prepared(
-                    cls, self._root, self._store, self._skip_broken, progress
+                    cls, where.root, where.cache, where.skip_broken, progress
                 )
         return self._data[name]
 
@@ -123,8 +114,8 @@ class Workbench:
                 self.backbone(backbone),
                 data,
                 split,
-                patches="patches" in inputs | self.inputs,
-                cache=self._store / "features",
+                patches="patches" in inputs | self.place.inputs,
+                cache=self.place.cache / "features",
                 device=self.device,
                 progress=progress,
                 view=view,

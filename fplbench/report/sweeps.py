@@ -15,6 +15,7 @@ from fplbench.report.groups import (
     absent,
     comparable,
     file_name,
+    free_name,
     identities,
     row_labels,
     show,
@@ -86,10 +87,10 @@ def find(results: pd.DataFrame, titles: Mapping[str, str]) -> Iterator[Sweep]:
             yield Sweep(setting, str(first["dataset"]), str(first["scenario"]), frame)
 
 
-def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, number: int) -> list[Path]:
+def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, taken: set[str]) -> list[Path]:
     """A panel a headline metric: the mean over seeds, with a bar of a standard deviation.
 
-    number: of the sweep among those of the same name, from 1.
+    taken: names of plots that are there already.
     """
     frame = sweep.frame.dropna(subset="value")
     seen = set(frame["metric"])
@@ -123,8 +124,8 @@ def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, number: int) -> lis
     count = f"{seeds.min()} to {seeds.max()}" if seeds.min() < seeds.max() else str(seeds.max())
     about_lines(figure, [f"{sweep.data}, {sweep.scenario}: mean ± std over {count} seeds"])
     legend_below(figure, panels[0], rows)
-    name = file_name(f"{sweep.scenario}-{sweep.data}-over-{bare}")
-    return save(figure, out / (name if number == 1 else f"{name}-{number}"))
+    name = free_name(file_name(f"{sweep.scenario}-{sweep.data}-over-{bare}"), taken)
+    return save(figure, out / name)
 
 
 def _line(panel: Axes, frame: pd.DataFrame, setting: str, label: str, look: Look) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jinja2
@@ -18,7 +19,7 @@ from fplbench.report import tex
 from fplbench.report.captions import setting
 from fplbench.report.entries import FEWER, Entry
 from fplbench.report.escape import latex, markdown
-from fplbench.report.groups import split
+from fplbench.report.groups import free_name, split
 from fplbench.report.intervals import intervals
 from fplbench.report.layout import WIDEST, Layout, Row, lay_out, long_table
 from fplbench.report.pivot import Pivot, pivot
@@ -77,6 +78,8 @@ def tabular(table: Layout, siunitx: bool = False) -> str:
 def _write(
     tables: Sequence[Layout], out: Path, name: str, problems: Sequence[str], siunitx: bool
 ) -> list[Path]:
+    taken = set() if tables[0].name == name else {name.lower()}
+    tables = [replace(table, name=free_name(table.name, taken)) for table in tables]
     common: dict[str, object] = {
         "tables": tables,
         "problems": problems,

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from benches import workbench
 
-from fplbench import registry
-from fplbench.clip import method_defaults, training_defaults
 from fplbench.errors import UserError
+from fplbench.features.backbones import method_defaults, training_defaults
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
+from fplbench.plugins import registry
 from fplbench.spec import Cell, Request
 
 METHODS, DATASETS = registry.methods(), registry.datasets()
@@ -20,12 +20,12 @@ METHODS, DATASETS = registry.methods(), registry.datasets()
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(DATASETS.classes, None, tmp_path_factory.mktemp("cache"), torch.device("cpu"))
+    return workbench(tmp_path_factory.mktemp("cache"))
 
 
 def cells(bench: Workbench, **fields: Any) -> list[Cell]:
     request = Request(**({"methods": ("promptfl",), "datasets": ("digits",)} | fields))
-    return expand(request, METHODS, DATASETS, bench)
+    return expand(request, bench)
 
 
 def refusal(bench: Workbench, **fields: Any) -> str:

@@ -1,0 +1,49 @@
+"""The command line: its commands and its end.
+
+torch and what needs it are imported inside the commands, so that help and mistakes are quick.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fplbench.cli import exam, lists, machine, report, store
+from fplbench.cli.consoles import err
+from fplbench.cli.data import app as data
+from fplbench.cli.run import run
+from fplbench.cli.stability import stability
+from fplbench.errors import UserError
+from fplbench.machine.openmp import wait_briefly
+
+app = typer.Typer(
+    help="Compare methods of federated prompt learning under one engine and one protocol.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(run)
+app.command(name="list")(lists.list_)
+app.command()(lists.show)
+app.command()(store.status)
+app.command()(store.check)
+app.command()(stability)
+app.command()(exam.exam)
+app.command()(report.tables)
+app.command()(report.plots)
+app.command()(report.report)
+app.command()(report.pack)
+app.command()(machine.doctor)
+app.add_typer(data, name="data")
+app.add_typer(machine.cache, name="cache")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one sentence and exit code 2."""
+    wait_briefly()
+    try:
+        app()
+    except UserError as error:
+        err.print(f"fplbench: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,73 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fplbench.errors import UserError
+from fplbench.plugins.written import separated, unquoted, written
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugins", help="A folder of your own methods, data sets and scenarios; repeatable."
+    ),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", envvar="FPLBENCH_DATA", help="The folder of data sets; by default ./data."
+    ),
+]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out images that cannot be read; recorded.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show the cells, what is done, and time and disk needed."),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Try again what failed or diverged.")
+]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda:0, several with commas between, or all GPUs.")
+]
+Jobs = Annotated[
+    int | None, typer.Option(help="Processes at a time; by default one on each device.", min=1)
+]
+
+
+def listed(text: str | None, flag: str) -> tuple[str, ...] | None:
+    """Names with commas between, each once; None where the flag was not given."""
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(unquoted(part) for part in separated(text) if part))
+    if not names:
+        raise UserError(f"{flag} is empty: give names with commas between, or all.")
+    return names
+
+
+def listed_seeds(text: str | None) -> tuple[int, ...] | None:
+    """The numbers of --seeds; None where it was not given."""
+    parts = listed(text, "--seeds")
+    if parts is None:
+        return None
+    if not all(part.isdecimal() for part in parts):
+        raise UserError(f"--seeds {text}: seeds are whole numbers from 0, e.g. --seeds 0,1,2.")
+    return tuple(map(int, parts))
+
+
+def assignments(texts: list[str]) -> dict[str, Any]:
+    """The values of `--set KEY=VALUE`, by KEY."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UserError(
+                f"--set {text}: write KEY=VALUE, METHOD.KEY=VALUE or SCENARIO.KEY=VALUE."
+            )
+        found[key.strip()] = written(value.strip())
+    return found

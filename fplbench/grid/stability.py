@@ -1,0 +1,91 @@
+"""Finished cells again from moved starts: which are meant, and what is missing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fplbench.features.stock import Workbench
+from fplbench.grid.jobs import Job
+from fplbench.grid.stale import Made, earlier, together
+from fplbench.machine import process
+from fplbench.records.record import Record
+from fplbench.records.starts import Found
+from fplbench.spec import Cell
+
+Work = dict[tuple[Path, int], list[Job]]
+"""Cells to compute by their store and the number of threads."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """starts: how many moved ones each cell has in the end, the last of them with `threads`, by
+    default half of the cell's own (2 for 1). methods, datasets, seeds: None for all."""
+
+    starts: int
+    threads: int | None
+    methods: tuple[str, ...] | None
+    datasets: tuple[str, ...] | None
+    seeds: tuple[int, ...] | None
+
+    def of(self, record: Record) -> bool:
+        """Whether a record is meant, and its cell can be repeated."""
+        wanted = (
+            (self.methods, record.method),
+            (self.datasets, record.dataset),
+            (self.seeds, record.seed),
+        )
+        trained = record.status == "done" and record.trainable_parameters > 0
+        return trained and all(names is None or name in names for names, name in wanted)
+
+
+def moved_starts(chosen: Found, asked: Asked, bench: Workbench) -> tuple[Work, list[str]]:
+    """The moved starts of these cells, and a sentence for each reason why cells have none: they
+    could not be made again."""
+    work: Work = {}
+    changed: list[tuple[str, str]] = []
+    for folder, record in chosen:
+        cell = _cell(record)
+        if cell is None:
+            where = f"{record.method} on {record.dataset}, seed {record.seed}"
+            changed.append((where, "its settings changed"))
+            continue
+        kind = bench.methods.get(cell.method)
+        identity = bench.identity(cell, kind)
+        if cell.id(identity) != record.id:
+            made = Made(cell, identity, bench.code(cell, kind))
+            changed += list(earlier([made], [record]))
+            continue
+        own = int(str(record.hardware.get("threads") or process.threads()))
+        other = asked.threads or (own // 2 if own > 1 else 2)
+        for moved in _moved(cell, asked.starts):
+            threads = other if moved.training.nudge == asked.starts else own
+            work.setdefault((folder.parent, threads), []).append(Job(moved, moved.id(identity)))
+    refused = []
+    for label, more, why in together(changed):
+        some = f", and {more} more" if more else ""
+        refused.append(
+            f"{label}{some}: not repeated, since the record was made before {why}; run it again."
+        )
+    cells = [job.cell for jobs in work.values() for job in jobs]
+    inputs = frozenset[str]().union(*(bench.method(cell).inputs for cell in cells))
+    bench.place = replace(bench.place, inputs=inputs)
+    return work, refused
+
+
+def _cell(record: Record) -> Cell | None:
+    """The cell that a record is of; None where there are no longer such settings."""
+    fields = {name: getattr(record, name) for name in Cell.model_fields}
+    try:
+        return Cell.model_validate(fields)
+    except ValidationError:
+        return None
+
+
+def _moved(cell: Cell, starts: int) -> Iterator[Cell]:
+    for number in range(1, starts + 1):
+        training = cell.training.model_copy(update={"nudge": number})
+        yield cell.model_copy(update={"training": training})
