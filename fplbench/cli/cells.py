@@ -15,12 +15,13 @@ from fplbench.grid.jobs import Job
 from fplbench.grid.plan import duration, estimate, planned, remember
 from fplbench.grid.run import files
 from fplbench.grid.stop import EXIT, Stopped
-from fplbench.records.store import Store
+from fplbench.records.store import ForeignRecord, Store
 
 WORDS = {
     "done": "done",
     "absent": "to do",
     "damaged": "damaged, to be done again",
+    "foreign": "of another version, left alone",
     "failed": "failed before",
     "diverged": "diverged before",
 }
@@ -95,7 +96,11 @@ def ended(cells: Sequence[Job], before: Statuses, store: Store) -> int:
         )
     unfinished = [job for job in cells if after[job.id] != "done"]
     for job in unfinished:
-        record = store.find(job.id)
+        try:
+            record = store.find(job.id)
+        except ForeignRecord as error:
+            err.print(str(error), style="red", markup=False, soft_wrap=True)
+            continue
         if record is not None:
             message = record.error.message if record.error else ""
             err.print(

@@ -22,10 +22,11 @@ from fplbench.cli.options import (
     listed_seeds,
 )
 from fplbench.errors import UserError
-from fplbench.machine.caches import cache_folder
+from fplbench.machine.caches import CACHE, cache_folder
 from fplbench.machine.place import Place
 from fplbench.plugins import registry
 from fplbench.plugins.written import swept
+from fplbench.records.atomic import require_writable
 from fplbench.spec import Request
 
 SETTINGS = [*flags.of_training(), *flags.of_scenarios()]
@@ -124,6 +125,9 @@ def run(
     )
     where = flags.made(registry.executors(place.plugins), executor, flags.given(EXECUTORS, given))
     where.require()
+    require_writable(place.cache, CACHE)
+    if not dry_run:
+        require_writable(output, "the folder of records: name another one with --out")
 
     from dataclasses import replace
 

@@ -91,7 +91,8 @@ def completed(record: Record) -> Record:
     names = {*headline, *record.metrics, *record.not_applicable}
     try:
         words = WORDS[record.scenario](record.scenario_settings)
-    except KeyError:  # of another's scenario, or from before a setting was there
+    # Of another's scenario, from before a setting was there, or with a value of another type.
+    except (KeyError, TypeError, ValueError):
         words = ""
     return record.model_copy(
         update={

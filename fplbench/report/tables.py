@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fplbench.errors import UserError
+from fplbench.records.atomic import OUT, writing
 from fplbench.report import tex
 from fplbench.report.captions import setting
 from fplbench.report.entries import FEWER, Entry
@@ -93,9 +94,10 @@ def _write(
     markdown_page = _environment("markdown").get_template("tables.md.j2")
     files[f"{name}.md"] = markdown_page.render(**common)
     files[f"{name}.csv"] = long_table(tables).to_csv(index=False)
-    out.mkdir(parents=True, exist_ok=True)
-    for file, text in files.items():
-        (out / file).write_text(text, encoding="utf-8")
+    with writing(out, OUT):
+        out.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            (out / file).write_text(text, encoding="utf-8", errors="backslashreplace")
     return [out / file for file in files]
 
 

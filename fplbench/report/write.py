@@ -15,6 +15,7 @@ from rich.console import Console
 
 from fplbench.errors import UserError
 from fplbench.records import packed
+from fplbench.records.atomic import OUT, require_writable
 from fplbench.records.results import (
     HEADLINES,
     DamagedRecordWarning,
@@ -56,6 +57,7 @@ def write_tables(
 
     Clients' own numbers are of the last round alone, so another headline has no intervals of them.
     """
+    require_writable(output, OUT)
     found, _, table = _read_beside(results, reference, err)
     clients = clients_of([] if headline else found, [])
     if headline:
@@ -77,6 +79,7 @@ def write_pivot(
 
     asked: names of its rows, columns and metrics. headline: as in write_tables.
     """
+    require_writable(output, OUT)
     rows, columns, metrics = asked
     if not rows or not metrics:
         raise UserError("A table needs --rows and --metric: for example --rows method.")
@@ -101,6 +104,7 @@ def show_stability(results: Path, out: Console, err: Console) -> None:
 
 def write_published(results: Path, output: Path, out: Console, err: Console) -> None:
     """Show our numbers beside published ones, write them and name the files."""
+    require_writable(output, OUT)
     from fplbench.report import beside
 
     table = read(results, err)
@@ -114,6 +118,7 @@ def write_published(results: Path, output: Path, out: Console, err: Console) -> 
 
 def write_plots(results: Path, output: Path, out: Console, err: Console) -> None:
     """Draw all plots and name the files."""
+    require_writable(output, OUT)
     from fplbench.report import plots  # matplotlib, which tables do without
 
     table = read(results, err)
