@@ -19,12 +19,14 @@ from fplbench.records.atomic import OUT, writing
 from fplbench.report import tex
 from fplbench.report.captions import setting
 from fplbench.report.entries import FEWER, Entry
-from fplbench.report.escape import latex, markdown
+from fplbench.report.escape import beyond_pdflatex, latex, markdown
 from fplbench.report.groups import free_name, split
 from fplbench.report.intervals import intervals
 from fplbench.report.layout import WIDEST, Layout, Row, lay_out, long_table
 from fplbench.report.pivot import Pivot, pivot
 
+# Before a tabular with names of other scripts.
+BEYOND = "% Its names are beyond pdflatex: lualatex or xelatex, and a font with their letters.\n"
 NOTHING = "there are no records to report: run `fplbench run` first, or name the folder of --out"
 
 
@@ -73,7 +75,8 @@ def write_pivot(
 def tabular(table: Layout, siunitx: bool = False) -> str:
     """A table's tabular in LaTeX."""
     template = _environment("siunitx" if siunitx else "latex").get_template("tabular.tex.j2")
-    return template.render(**tex.fields(table, siunitx))
+    text = template.render(**tex.fields(table, siunitx))
+    return BEYOND + text if beyond_pdflatex(text) else text
 
 
 def _write(
@@ -89,7 +92,11 @@ def _write(
     }
     common["widest"] = WIDEST
     files = {f"{table.name}.tex": tabular(table, siunitx) for table in tables}
-    page = _environment("latex").get_template("tables.tex.j2").render(**common)
+    common["beyond"] = any(map(beyond_pdflatex, files.values()))
+    template = _environment("latex").get_template("tables.tex.j2")
+    page = template.render(**common)
+    if not common["beyond"] and beyond_pdflatex(page):
+        page = template.render(**common | {"beyond": True})
     files[f"{name}-page.tex" if f"{name}.tex" in files else f"{name}.tex"] = page
     markdown_page = _environment("markdown").get_template("tables.md.j2")
     files[f"{name}.md"] = markdown_page.render(**common)
