@@ -37,6 +37,7 @@ class Kind(StrEnum):
     """What `fplbench list` lists."""
 
     methods = "methods"
+    strategies = "strategies"
     datasets = "datasets"
     scenarios = "scenarios"
     backbones = "backbones"
@@ -68,6 +69,13 @@ def run(
         typer.Argument(help="A grid in YAML; options given beside it take its values' place."),
     ] = None,
     methods: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
+    strategies: Annotated[
+        str | None,
+        typer.Option(
+            help="How the methods travel: names with commas between; own, each method's own, by "
+            "default."
+        ),
+    ] = None,
     datasets: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
     preset: Annotated[
         str | None,
@@ -93,8 +101,9 @@ def run(
         list[str] | None,
         typer.Option(
             "--set",
-            help="KEY=VALUE for any setting of methods, scenarios or the training, "
-            "METHOD.KEY=VALUE or SCENARIO.KEY=VALUE for one; a list [1,2] is swept; repeatable.",
+            help="KEY=VALUE for any setting of methods, strategies, scenarios or the training, "
+            "METHOD.KEY=VALUE, STRATEGY.KEY=VALUE or SCENARIO.KEY=VALUE for one; a list [1,2] is "
+            "swept; repeatable.",
         ),
     ] = None,
     clients: Annotated[
@@ -192,6 +201,7 @@ def run(
     }
     axes = {
         "methods": listed(methods, "--methods"),
+        "strategies": listed(strategies, "--strategies"),
         "datasets": listed(datasets, "--datasets"),
         "scenarios": listed(scenario, "--scenario"),
         "backbones": listed(backbone, "--backbone"),
@@ -225,7 +235,7 @@ def run(
 
 @app.command(name="list")
 def list_(kind: Kind, plugins: Plugins = None, data_root: DataRoot = None) -> None:
-    """List methods, data sets, scenarios or backbones."""
+    """List methods, strategies, data sets, scenarios, backbones or presets."""
     from fplbench import listing
 
     out.print(listing.listing(kind.value, plugins or [], data_root))

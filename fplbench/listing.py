@@ -20,6 +20,7 @@ from fplbench.records.starts import nudge
 from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
 from fplbench.registry import Found
 from fplbench.scenario import Scenario
+from fplbench.strategy import Strategy
 
 
 def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> RenderableType:
@@ -27,6 +28,9 @@ def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> Renderable
     if kind == "methods":
         methods = registry.methods(plugins)
         return Group(_methods(methods), *_broken(methods))
+    if kind == "strategies":
+        strategies = registry.strategies(plugins)
+        return Group(_methods(strategies), *_broken(strategies))
     if kind == "datasets":
         datasets = registry.datasets(plugins)
         return Group(_datasets(datasets, root), *_broken(datasets))
@@ -49,7 +53,7 @@ def _row(table: Table, *cells: str) -> None:
     table.add_row(*(Text(cell) for cell in cells))
 
 
-def _methods(methods: Found[Method]) -> Table:
+def _methods(methods: Found[Method] | Found[Strategy]) -> Table:
     table = _table("name", "title", "source", "from")
     for name, cls in methods.classes.items():
         _row(table, name, cls.title, cls.source, methods.origins[name])
@@ -127,9 +131,26 @@ def _record(record: Record) -> Iterator[RenderableType]:
     yield Text(record.id, style="bold")
     facts = _table("", "")
     facts.show_header = False
-    for name in ("status", "method", "dataset", "scenario", "backbone", "seed", "protocol"):
+    for name in (
+        "status",
+        "method",
+        "strategy",
+        "dataset",
+        "scenario",
+        "backbone",
+        "seed",
+        "protocol",
+    ):
         _row(facts, name, str(getattr(record, name)))
-    for name in ("settings", "scenario_settings", "training", "identity", "versions", "hardware"):
+    for name in (
+        "settings",
+        "strategy_settings",
+        "scenario_settings",
+        "training",
+        "identity",
+        "versions",
+        "hardware",
+    ):
         values = getattr(record, name)
         _row(facts, name.replace("_", " "), ", ".join(f"{k} {v}" for k, v in values.items()))
     for name, files in record.code.items():

@@ -1,14 +1,15 @@
-"""Finds methods, data sets and scenarios; the only place where the core meets a plug-in.
+"""Finds methods, strategies, data sets, scenarios; the only place where the core meets a plug-in.
 
 They come from three places, and an earlier place wins a name:
-1. built in: the modules of fplbench.methods, fplbench.datasets and fplbench.scenarios;
+1. built in: the modules of fplbench.methods, fplbench.strategies, fplbench.datasets and
+   fplbench.scenarios;
 2. a user's folders: `--plugins DIR` and the environment variable FPLBENCH_PLUGINS;
-3. other installed packages: entry points of the groups "fplbench.methods", "fplbench.datasets"
-   and "fplbench.scenarios", each of them a class or a module.
+3. other installed packages: entry points of the groups of those names, each of them a class or a
+   module.
 
-A module offers every public subclass of Method, Dataset or Scenario that it defines; classes and
-modules whose name starts with an underscore are left alone. A plug-in that does not import or
-breaks the contract is listed with its error, and the others still work.
+A module offers every public subclass of Method, Strategy, Dataset or Scenario that it defines;
+classes and modules whose name starts with an underscore are left alone. A plug-in that does not
+import or breaks the contract is listed with its error, and the others still work.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar
+from typing import Generic, TypeGuard, TypeVar
 
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
@@ -35,7 +36,8 @@ from fplbench.method import Method
 from fplbench.plugin import Plugin, Settings, chosen
 from fplbench.provenance import FOLDER
 from fplbench.scenario import Scenario
-from fplbench.spec import Training
+from fplbench.spec import OWN, Training
+from fplbench.strategy import Strategy
 
 T = TypeVar("T", bound=Plugin)
 
@@ -49,7 +51,7 @@ class Broken:
     """A plug-in that cannot be used.
 
     name: its own where it has one, else its file's or entry point's. error: one line.
-    A file that does not import stands under all three kinds: nobody can know which it is of.
+    A file that does not import stands under all kinds: nobody can know which it is of.
     """
 
     name: str
@@ -105,6 +107,11 @@ def methods(plugins: Sequence[Path] = ()) -> Found[Method]:
     return _find(Method, "fplbench.methods", plugins)  # type: ignore[type-abstract]
 
 
+def strategies(plugins: Sequence[Path] = ()) -> Found[Strategy]:
+    """All strategies; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    return _find(Strategy, "fplbench.strategies", plugins)
+
+
 def datasets(plugins: Sequence[Path] = ()) -> Found[Dataset]:
     """All data sets; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
     return _find(Dataset, "fplbench.datasets", plugins)  # type: ignore[type-abstract]
@@ -154,7 +161,23 @@ def complaint(cls: type[Plugin]) -> str | None:
     without = [key for key, value in config.model_fields.items() if value.is_required()]
     if without:
         return f"every field of {cls.__name__}.Config needs a default: {', '.join(without)}"
+    if issubclass(cls, Strategy):
+        return _strategy_complaint(cls)
     return _method_complaint(cls) if issubclass(cls, Method) else _scenario_complaint(cls)
+
+
+def _strategy_complaint(cls: type[Strategy]) -> str | None:
+    if cls.name == OWN:
+        return f"{cls.__name__}.name: {OWN!r} stands for a method's own travel; take another"
+    variants: object = cls.variants
+    if not isinstance(variants, Mapping):
+        return f"{cls.__name__}.variants must map a name to settings"
+    for variant, settings in ({"its defaults": {}} | dict(variants)).items():
+        try:
+            cls.Config(**settings)
+        except Exception as error:
+            return f"{cls.__name__} cannot be made with {variant}: {_one_line(error)}"
+    return None
 
 
 def _scenario_complaint(cls: type[Scenario]) -> str | None:
@@ -235,15 +258,20 @@ def _add(found: Found[T], cls: type[T], origin: str) -> None:
 
 def _classes(content: object, base: type[T]) -> Iterator[type[T]]:
     """The plug-ins of this base that a module defines, or that an entry point is."""
-    if isinstance(content, type) and issubclass(content, base):
+    if _is_of(content, base):
         yield content
     if isinstance(content, ModuleType):
         inside = (content.__name__, content.__name__ + ".")
         for name, value in vars(content).items():
-            if isinstance(value, type) and issubclass(value, base) and not name.startswith("_"):
+            if _is_of(value, base) and not name.startswith("_"):
                 home = value.__module__
                 if home == inside[0] or home.startswith(inside[1]):
                     yield value
+
+
+def _is_of(value: object, base: type[T]) -> TypeGuard[type[T]]:
+    """A strategy is a method too, but of another kind."""
+    return isinstance(value, type) and issubclass(value, base) and value.kind == base.kind
 
 
 def _built_in(package: str) -> Iterator[_Source]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -130,8 +131,9 @@ def opened(
     """Methods, data sets and devices; plug-ins that cannot be used are named."""
     _check(how)
     methods, datasets = registry.methods(plugins), registry.datasets(plugins)
-    scenarios = registry.scenarios(plugins)
-    warn_of_broken([*methods.broken, *datasets.broken, *scenarios.broken], err)
+    scenarios, strategies = registry.scenarios(plugins), registry.strategies(plugins)
+    broken = (each.broken for each in (methods, datasets, scenarios, strategies))
+    warn_of_broken(list(itertools.chain(*broken)), err)
     environment.full_precision()
     environment.keep_freed_memory()
     devices = _devices(how)
@@ -147,6 +149,7 @@ def opened(
         how.skip_broken,
         on_console(err),
         scenarios,
+        strategies,
     )
     return Opened(devices, setup, Tools(methods, bench), datasets, 1 if alone else jobs)
 
@@ -267,13 +270,15 @@ def _files(work: Sequence[Job], tools: Tools) -> Files:
     methods = {job.cell.method: tools.methods.get(job.cell.method) for job in work}
     datasets = {job.cell.dataset: tools.bench.dataset(job.cell.dataset) for job in work}
     scenarios = {job.cell.scenario: type(tools.bench.scenario(job.cell)) for job in work}
+    strategies = {job.cell.strategy: tools.bench.strategy(job.cell) for job in work}
     return {
         **{("method", name): provenance.files(cls) for name, cls in methods.items()},
         **{("dataset", name): provenance.files(cls) for name, cls in datasets.items()},
         **{
-            ("scenario", name): provenance.files(cls)
-            for name, cls in scenarios.items()
-            if not provenance.is_core(cls)
+            (kind, name): provenance.files(cls)
+            for kind, found in (("scenario", scenarios), ("strategy", strategies))
+            for name, cls in found.items()
+            if cls is not None and not provenance.is_core(cls)
         },
     }
 

@@ -20,13 +20,14 @@ from fplbench.method import Method, Task
 from fplbench.plugin import chosen
 from fplbench.registry import Found
 from fplbench.scenario import Scenario
-from fplbench.spec import Cell, Precision
+from fplbench.spec import OWN, Cell, Precision
+from fplbench.strategy import Strategy
 from fplbench.task import PromptTask
 
 
 class Workbench:
-    """datasets, scenarios: what a cell's are looked up in, by name; scenarios: by default those
-    that need no --plugins.
+    """datasets, scenarios, strategies: what a cell's are looked up in, by name; the latter two by
+    default those that need no --plugins.
 
     root: the folder of data sets, None when not given; store: the folder of caches.
     skip_broken: leave unusable images out instead of refusing the data set. watch: shows the
@@ -47,7 +48,9 @@ class Workbench:
         skip_broken: bool = False,
         watch: Watch = unwatched,
         scenarios: Found[Scenario] | None = None,
+        strategies: Found[Strategy] | None = None,
     ) -> None:
+        self.strategies = registry.strategies() if strategies is None else strategies
         self.scenarios = registry.scenarios() if scenarios is None else scenarios
         self.device = device
         self._skip_broken = skip_broken
@@ -78,6 +81,10 @@ class Workbench:
         """The cell's scenario with its settings."""
         cls = self.scenarios.get(cell.scenario)
         return cls(cls.Config(**cell.scenario_settings))
+
+    def strategy(self, cell: Cell) -> type[Strategy] | None:
+        """The class of the cell's strategy, None where the method travels in its own way."""
+        return None if cell.strategy == OWN else self.strategies.get(cell.strategy)
 
     def data(self, name: str) -> Data:
         """The data set of this name, every file of it known to be readable."""
@@ -179,7 +186,10 @@ class Workbench:
         }
 
     def _plugins(self, cell: Cell, method: type[Method]) -> dict[str, type]:
-        """The classes whose code is part of the identity; the core's scenarios are not."""
+        """The classes whose code is part of the identity; the core's scenarios and strategies
+        are not."""
         found: dict[str, type] = {"method": method, "dataset": self.dataset(cell.dataset)}
-        scenario = self.scenarios.get(cell.scenario)
-        return found if provenance.is_core(scenario) else found | {"scenario": scenario}
+        others = {"scenario": self.scenarios.get(cell.scenario), "strategy": self.strategy(cell)}
+        return found | {
+            kind: cls for kind, cls in others.items() if cls and not provenance.is_core(cls)
+        }

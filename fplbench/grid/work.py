@@ -81,6 +81,7 @@ class Setup:
             environment.choose_device(self.device),
             self.skip_broken,
             scenarios=registry.scenarios(self.plugins),
+            strategies=registry.strategies(self.plugins),
         )
         bench.inputs = self.inputs
         return Tools(registry.methods(self.plugins), bench)
@@ -94,9 +95,12 @@ class Tools:
     bench: Workbench
 
     def method(self, cell: Cell) -> Method:
-        """The cell's method with its settings."""
+        """The cell's method with its settings, in its strategy."""
         cls = self.methods.get(cell.method)
-        return cls(cls.Config(**cell.settings))
+        made, strategy = cls(cls.Config(**cell.settings)), self.bench.strategy(cell)
+        if strategy is None:
+            return made
+        return strategy(strategy.Config(**cell.strategy_settings), made)
 
 
 class Watcher(Protocol):
