@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from fplbench.dataset import Data, Dataset, Split
-from fplbench.render import COLOURS, PATTERNS, SHAPES, STYLES, Difficulty
-from fplbench.rendered import Recipe, balanced_classes, rendered_splits
+from fplbench.embedded.render import COLOURS, PATTERNS, SHAPES, STYLES, Difficulty
+from fplbench.embedded.rendered import Recipe, balanced_classes, rendered_splits
 
 # Smaller, further from the middle and more turned than pretraining's pictures, cluttered, partly
 # covered, faint, and all under a strong orange haze. Single pictures are harder to read; the haze
@@ -41,7 +41,7 @@ class Shapes(Dataset):
     name: ClassVar[str] = "shapes"
     summary: ClassVar[str] = "100 rendered classes of colour, pattern and shape"
     default_scenario: ClassVar[str] = "base2novel"
-    source: ClassVar[str] = "rendered by fplbench.render"
+    source: ClassVar[str] = "rendered by fplbench.embedded.render"
 
     def load(self, root: Path | None, cache: Path) -> Data:
         train, test, fingerprint = rendered_splits(RECIPE, cache)

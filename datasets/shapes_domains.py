@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from fplbench.dataset import Data, Dataset
-from fplbench.render import Difficulty
-from fplbench.rendered import Recipe, rendered_splits
+from fplbench.embedded.render import Difficulty
+from fplbench.embedded.rendered import Recipe, rendered_splits
 
 # Ten classes alike enough to be mistaken: each shares its colour, pattern or shape with others.
 CLASSES = (
@@ -53,7 +53,7 @@ class ShapesDomains(Dataset):
     name: ClassVar[str] = "shapes_domains"
     summary: ClassVar[str] = "10 rendered classes in 5 drawing styles, for feature shift"
     default_scenario: ClassVar[str] = "domains"
-    source: ClassVar[str] = "rendered by fplbench.render"
+    source: ClassVar[str] = "rendered by fplbench.embedded.render"
 
     def load(self, root: Path | None, cache: Path) -> Data:
         train, test, fingerprint = rendered_splits(RECIPE, cache)

@@ -1,5 +1,5 @@
 """`python -m fplbench`."""
 
-from fplbench.cli import main
+from fplbench.cli.app import main
 
 main()

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fplbench.plugin import Plugin
-from fplbench.plugin import Settings as Settings
+from fplbench.clip.prompts import Position as Position
+from fplbench.plugins.base import Plugin
+from fplbench.plugins.base import Settings as Settings
 
 Tensors = dict[str, Tensor]
-Position = Literal["end", "middle", "front"]
 TRAVEL = ("begin", "upload", "aggregate", "download", "merge")
 """The hooks of a method that say what travels and what is made of it."""
 

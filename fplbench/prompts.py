@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from fplbench.method import Position, Settings, Task
+from fplbench.clip.prompts import Position
+from fplbench.method import Settings, Task
 
 INIT_STD = 0.02
 """Standard deviation of a random context: CoOp (Zhou et al., IJCV 2022) and every published

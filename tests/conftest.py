@@ -4,7 +4,7 @@ Commands that tests run in this process take more; they give their cores away as
 does, which must be said before torch is there.
 """
 
-from fplbench.openmp import wait_briefly
+from fplbench.machine.openmp import wait_briefly
 
 wait_briefly()
 

@@ -14,8 +14,8 @@ import torch
 from command_line import call
 from environments import run
 
-from fplbench import registry
 from fplbench.contract.exam import CHECKS, examine
+from fplbench.plugins import registry
 from fplbench.split.check import faults
 
 ROOT = Path(__file__).parents[1]

@@ -21,14 +21,14 @@ BUILD = "import sys; from setuptools import build_meta; build_meta.build_{}(sys.
 PROBES = {
     "methods/probe_method.py": method_text("probe_method"),
     "datasets/probe_images.py": dataset_text("probe_images"),
-    "fplbench/clip/tiny/probe.json": "{}",
-    "fplbench/clip/tiny/probe.safetensors": "",
+    "fplbench/embedded/tiny/probe.json": "{}",
+    "fplbench/embedded/tiny/probe.safetensors": "",
     "fplbench/report/templates/probe.tex": "",
 }
 
 LOOK = """\
 import fplbench, sys
-from fplbench import registry
+from fplbench.plugins import registry
 print(fplbench.__file__, fplbench.__version__)
 print(registry.methods().get("probe_method").__module__)
 print(registry.datasets().get("probe_images").__module__)
@@ -93,7 +93,7 @@ def test_a_wheel_names_its_licence_and_its_command(wheel: Path) -> None:
         commands = archive.read(f"{info}/entry_points.txt").decode()
     assert f"{info}/licenses/LICENSE" in contents(wheel)
     assert "License-Expression: Apache-2.0" in metadata
-    assert "fplbench = fplbench.cli:main" in commands
+    assert "fplbench = fplbench.cli.app:main" in commands
 
 
 def test_a_wheel_made_from_the_source_archive_is_the_same(
@@ -149,7 +149,8 @@ def test_another_package_of_a_plugin_folders_name_wins_in_a_checkout(
 
 def test_the_package_never_imports_its_plugin_folders_by_their_bare_names() -> None:
     code = (
-        "import sys; from fplbench import registry; registry.methods(); registry.datasets();"
+        "import sys; from fplbench.plugins import registry; registry.methods();"
+        "registry.datasets();"
         "print([n for n in sys.modules if n.split('.')[0] in ('methods', 'datasets')"
         "       and getattr(sys.modules[n], '__file__', None) is None])"
     )

@@ -20,11 +20,11 @@ from golden_backbone import golden_backbone
 from safetensors import safe_open
 from torch import Tensor
 
-from fplbench import registry
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
+from fplbench.clip.task import PromptTask
 from fplbench.engine.train import SGD, LocalData, Steps, step_gradients, train_clients
 from fplbench.method import Batch, Method, Task, Tensors
-from fplbench.task import PromptTask
+from fplbench.plugins import registry
 
 HERE = Path(__file__).parent / "golden"
 GOLDEN = Path(os.environ.get("FPLBENCH_GOLDEN") or HERE)

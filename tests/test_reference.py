@@ -11,10 +11,10 @@ from golden_backbone import golden_backbone
 from plain_reference import LOSSES, PlainClient
 from small_clip import far
 
-from fplbench import registry
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
+from fplbench.clip.task import PromptTask
 from fplbench.engine.train import SGD, LocalData, Steps, train_clients
-from fplbench.task import PromptTask
+from fplbench.plugins import registry
 
 CLASSES = ("cat", "american bulldog", "american_pit_bull_terrier", "beagle")
 CLIENTS, IMAGES, STEPS = 3, 6, 3

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fplbench import environment, registry
 from fplbench.features.stock import Workbench
 from fplbench.grid.cell import run_cell
 from fplbench.grid.journal import Journal
+from fplbench.machine import process
+from fplbench.plugins import registry
 from fplbench.records.record import Record
 from fplbench.report import reference
 from fplbench.report.reference_rows import TOLERANCE
@@ -42,7 +43,7 @@ def quickest() -> list[Record]:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    environment.full_precision()
+    process.full_precision()
     cache = tmp_path_factory.mktemp("cache")
     return Workbench(registry.datasets().classes, None, cache, torch.device("cpu"))
 

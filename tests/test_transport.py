@@ -158,7 +158,7 @@ def test_without_a_folder_to_write_to_it_is_compiled_all_the_same() -> None:
 
 def test_numba_is_loaded_only_when_a_transport_is_solved(tmp_path: Path) -> None:
     code = (
-        "import sys, fplbench.cli; from fplbench import registry; registry.methods();"
+        "import sys, fplbench.cli.app; from fplbench.plugins import registry; registry.methods();"
         "print('numba' in sys.modules)"
     )
     assert run(sys.executable, "-c", code, cwd=tmp_path).strip() == "False"

@@ -7,10 +7,10 @@ import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import open_clip
 import torch
@@ -34,26 +34,23 @@ class Loaded(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-FORMS = "tiny, ARCH:TAG (ViT-B-16:openai), ARCH:path/to/checkpoint or ARCH:random"
+FORMS = "ARCH:TAG (ViT-B-16:openai), ARCH:path/to/checkpoint or ARCH:random"
 RANDOM_SEED = 0
 
 
-def load(name: str, device: torch.device | str = "cpu") -> Backbone:
+def load(name: str, device: torch.device | str = "cpu", besides: Sequence[str] = ()) -> Backbone:
     """The frozen backbone of that name, in float32.
 
-    tiny: the embedded one. ARCH:TAG: open_clip's pretrained weights, downloaded once. ARCH:PATH:
+    ARCH:TAG: open_clip's pretrained weights, downloaded once. ARCH:PATH:
     a checkpoint in OpenAI's, open_clip's or transformers' form. ARCH:random: seeded random
-    weights, to measure speed. UserError: the weights cannot be had.
+    weights, to measure speed. besides: names of other backbones, which a misspelt one may mean.
+    UserError: the weights cannot be had.
     """
-    if name == "tiny":
-        from fplbench.clip import tiny
-
-        return freeze(name, name, *tiny.load(), quick_gelu=False, device=device)
     arch, colon, weights = name.partition(":")
     if arch not in open_clip.list_models():
         raise UserError(
-            f"there is no backbone {name!r}{_nearest(arch, ['tiny', *open_clip.list_models()])}: "
-            f"give {FORMS}"
+            f"there is no backbone {name!r}{_nearest(arch, [*besides, *open_clip.list_models()])}: "
+            f"give {', '.join([*besides, FORMS])}"
         )
     tags = open_clip.list_pretrained_tags_by_model(arch)
     if not colon or not weights:
@@ -76,24 +73,6 @@ def load(name: str, device: torch.device | str = "cpu") -> Backbone:
     else:
         loaded = _from_file(arch, Path(weights).expanduser())
     return _finish(name, arch, loaded, tokenizer, device)
-
-
-def training_defaults(name: str) -> dict[str, Any]:
-    """Training settings that this backbone needs otherwise than OpenAI's CLIP, by their names."""
-    if name == "tiny":
-        from fplbench.clip import tiny
-
-        return dict(tiny.TRAINING_DEFAULTS)
-    return {}
-
-
-def method_defaults(name: str) -> dict[str, Any]:
-    """The same of methods' settings: each method that has one of the name takes it."""
-    if name == "tiny":
-        from fplbench.clip import tiny
-
-        return dict(tiny.METHOD_DEFAULTS)
-    return {}
 
 
 def _finish(

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from fplbench.clip.packing import Packed, pack
 from fplbench.errors import UserError
-from fplbench.method import Position
+
+Position = Literal["end", "middle", "front"]
+"""Where a class name stands: after the context, in its middle, or before it."""
 
 
 class Tokenizer(Protocol):

@@ -13,9 +13,8 @@ from open_clip.transformer import TextTransformer, Transformer
 from torch import Tensor, nn
 
 from fplbench.clip.prefix import Tail, can_share, known_tokens, project, run
-from fplbench.clip.prompts import Layout, PromptTokens, Tokenizer, Vocabulary
+from fplbench.clip.prompts import Layout, Position, PromptTokens, Tokenizer, Vocabulary
 from fplbench.errors import UserError
-from fplbench.method import Position
 
 TEXTS_AT_ONCE = 256
 

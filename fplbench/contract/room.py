@@ -17,17 +17,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fplbench import clip, rng
-from fplbench.clip import Backbone, TextTower
+from fplbench import rng
+from fplbench.clip.backbone import Backbone
+from fplbench.clip.task import PromptTask
+from fplbench.clip.text import TextTower
 from fplbench.contract.learners import LEARNERS
 from fplbench.dataset import IntArray
 from fplbench.engine.federation import Federation
 from fplbench.engine.train import step_gradients
+from fplbench.features import backbones
 from fplbench.features.images import Images
 from fplbench.method import Batch, Method, Round, Tensors
 from fplbench.scenario import Clients, Exam, Question
 from fplbench.strategy import Strategy, learner_of
-from fplbench.task import PromptTask
 
 CLASSES = ("cat", "polar bear", "sea_horse", "t-shirt", "DC-10")
 OTHERS = ("arctic fox", "sword-lily")
@@ -85,7 +87,7 @@ def _goes(candidate: Candidate) -> bool:
 @cache
 def backbone() -> Backbone:
     """The embedded one, read once."""
-    return clip.load("tiny")
+    return backbones.load("tiny")
 
 
 @cache

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from fplbench.dataset import Data, IntArray
 from fplbench.errors import UserError
-from fplbench.plugin import refusals
-from fplbench.registry import Found
+from fplbench.plugins.base import refusals
+from fplbench.plugins.registry import Found
 from fplbench.scenario import Clients, Scenario
 
 MOST_NAMES = 40  # on an axis; more cannot be read

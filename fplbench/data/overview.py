@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from fplbench import registry
 from fplbench.data.on_disk import OnDisk, data_root
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
+from fplbench.plugins import registry
 
 
 def there(names: Sequence[str], plugins: Sequence[Path], root: Path | None) -> list[type[Dataset]]:
@@ -69,7 +70,11 @@ def overview(plugins: Sequence[Path], root: Path | None) -> RenderableType:
             continue
         place = cls.find(root)
         where = str(place[1]) if place else f"looked for {cls().looked_for(root)}"
-        numbers = (f"{cls.images:,}" if cls.images else "", f"{cls.classes:,}", size(cls.size))
+        images, amount = (
+            f"{cls.images:,}" if cls.images else "",
+            decimal(cls.size) if cls.size else "",
+        )
+        numbers = (images, f"{cls.classes:,}", amount)
         table.add_row(*map(Text, (shown, "yes" if place else "no", *numbers, where)))
         if place is None:
             hints.append(cls)
@@ -83,14 +88,3 @@ def _hints(absent: Sequence[type[OnDisk]]) -> Iterator[Text]:
     for cls in absent:
         if not cls.downloads:
             yield Text(f"{cls.name}: {cls.by_hand}")
-
-
-def size(count: int) -> str:
-    """Bytes for people; "" for 0."""
-    if not count:
-        return ""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count = round(count / 1000, 1)  # type: ignore[assignment]
-    return f"{count:.1f} GB"

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL.Image import DecompressionBombError, Image
 from torch import Tensor
 
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
 from fplbench.data.progress import Progress
 from fplbench.dataset import Data
 from fplbench.errors import UserError

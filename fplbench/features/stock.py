@@ -9,20 +9,22 @@ from typing import Literal
 
 import torch
 
-from fplbench import clip, provenance, registry
-from fplbench.clip import Backbone, TextTower
+from fplbench.clip.backbone import Backbone
+from fplbench.clip.task import PromptTask
+from fplbench.clip.text import TextTower
 from fplbench.data.prepare import prepared
 from fplbench.data.progress import Progress, Watch, unwatched
 from fplbench.dataset import Data, Dataset, IntArray
+from fplbench.features import backbones
 from fplbench.features.cache import features
 from fplbench.features.images import Images
 from fplbench.method import Method, Task
-from fplbench.plugin import chosen
-from fplbench.registry import Found
+from fplbench.plugins import provenance, registry
+from fplbench.plugins.base import chosen
+from fplbench.plugins.registry import Found
 from fplbench.scenario import Scenario
 from fplbench.spec import OWN, Cell, Precision
 from fplbench.strategy import Strategy
-from fplbench.task import PromptTask
 
 
 class Workbench:
@@ -67,7 +69,7 @@ class Workbench:
     def backbone(self, name: str) -> Backbone:
         """The frozen CLIP of this name, on the device."""
         if name not in self._backbones:
-            self._backbones[name] = clip.load(name, self.device)
+            self._backbones[name] = backbones.load(name, self.device)
         return self._backbones[name]
 
     def dataset(self, name: str) -> type[Dataset]:

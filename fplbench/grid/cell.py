@@ -12,7 +12,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from fplbench import environment, metrics
+from fplbench import metrics
 from fplbench.data.progress import Progress
 from fplbench.engine.chunks import Chunk, plan_chunk
 from fplbench.engine.evaluate import Accuracies, not_applicable
@@ -26,6 +26,7 @@ from fplbench.grid.defaults import changed
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.tally import Tally
 from fplbench.grid.validation import on_validation
+from fplbench.machine import hardware, process
 from fplbench.method import Method
 from fplbench.records.checkpoint import State
 from fplbench.records.record import Failure, Metric, Record, Status
@@ -67,12 +68,12 @@ def run_cell(
     A UserError is raised: it concerns the request, not this cell. ClaimLost and Stopped leave
     the cell to a later runner.
     """
-    environment.reset_peak(bench.device)
+    hardware.reset_peak(bench.device)
     tally = Tally(bench.device)
     federation = chunk = failure = None
     try:
         federation, test = _federation(cell, bench, method, tally, on_encoded)
-        with environment.matrix_products(cell.training.precision):
+        with process.matrix_products(cell.training.precision):
             chunk = plan_chunk(federation, cell.training)
             _fit(cell.training, federation, test, chunk, tally, journal, on_round)
     except (UserError, ClaimLost):
@@ -207,8 +208,8 @@ def _record(
         identity=identity,
         code=bench.code(cell, type(learner)),
         protocol=PROTOCOL,
-        versions=environment.versions(),
-        hardware=environment.hardware(bench.device) | _about_chunk(chunk) | _about_places(tally),
+        versions=hardware.versions(),
+        hardware=hardware.hardware(bench.device) | _about_chunk(chunk) | _about_places(tally),
         notes=[*bench.data(cell.dataset).notes, *bench.backbone(cell.backbone).notes],
         error=failure,
         **tally.about(),

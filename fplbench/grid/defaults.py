@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from fplbench.clip import method_defaults, training_defaults
+from fplbench.features.backbones import method_defaults, training_defaults
 from fplbench.method import Method
 from fplbench.scenario import Scenario
 from fplbench.spec import Cell, Json, Training

@@ -142,12 +142,3 @@ def duration(seconds: float) -> str:
         (float("inf"), 86_400, lambda x: f"{x:.1f} days"),
     ]
     return next(show(seconds / unit) for limit, unit, show in units if seconds < limit)
-
-
-def size(count: float) -> str:
-    """Bytes that a person can read."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

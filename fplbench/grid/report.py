@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.filesize import decimal
 
-from fplbench.grid.plan import Planned, duration, estimate, size
+from fplbench.grid.plan import Planned, duration, estimate
 from fplbench.grid.work import Job
 from fplbench.records.store import Store
 
@@ -61,7 +62,7 @@ def dry_run(
     each = f", about {duration(found.seconds / processes)} with {processes} processes"
     out.print(
         f"By cells already run, {known} of them take {duration(found.seconds)} of computing"
-        f"{each if processes > 1 else ''}, and {size(found.bytes)} on disk."
+        f"{each if processes > 1 else ''}, and {decimal(round(found.bytes))} on disk."
     )
     if found.unknown:
         out.print(f"Of {found.unknown} nothing is known: no cell like them has been run here.")

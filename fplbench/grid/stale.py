@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from fplbench.grid.plan import Files
-from fplbench.provenance import Hashes, differences, hash_of
+from fplbench.plugins.provenance import Hashes, differences, hash_of
 from fplbench.records.record import Record
 from fplbench.spec import PROTOCOL, Cell
 

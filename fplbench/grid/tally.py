@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from fplbench import environment, metrics
+from fplbench import metrics
 from fplbench.engine.evaluate import Accuracies
 from fplbench.engine.rounds import RoundLog
+from fplbench.machine import hardware
 from fplbench.records.record import Traffic
 
 
@@ -111,7 +112,7 @@ class Tally:
         return self.before + time.perf_counter() - self._began
 
     def _peak_bytes(self) -> int:
-        return max(self.peak, environment.peak_bytes(self.device) or 0)
+        return max(self.peak, hardware.peak_bytes(self.device) or 0)
 
     def _spend(self, phase: str, seconds: float) -> None:
         self.times[phase] = self.times.get(phase, 0.0) + seconds
@@ -128,7 +129,7 @@ class Tally:
 
 def _here(device: torch.device) -> dict[str, JsonValue]:
     """What bits hang on beside the spec."""
-    return environment.hardware(device) | dict[str, JsonValue](environment.versions())
+    return hardware.hardware(device) | dict[str, JsonValue](hardware.versions())
 
 
 def _history_row(index: int, log: RoundLog | None) -> dict[str, float]:

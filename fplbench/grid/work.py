@@ -14,16 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from fplbench import environment, registry
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.claims import FOLDER, Claims, Held
 from fplbench.grid.journal import ClaimLost, Journal
 from fplbench.grid.stop import Stop
+from fplbench.machine import process
 from fplbench.method import Method
+from fplbench.plugins import registry
+from fplbench.plugins.registry import Found
 from fplbench.records.store import WORK, Store
-from fplbench.registry import Found
 from fplbench.spec import Cell
 
 POLL = 2.0
@@ -71,14 +72,14 @@ class Setup:
 
     def tools(self) -> Tools:
         """Methods, backbones, data and features for this process; sets the process up for them."""
-        environment.use_threads(self.threads)
-        environment.full_precision()
-        environment.keep_freed_memory()
+        process.use_threads(self.threads)
+        process.full_precision()
+        process.keep_freed_memory()
         bench = Workbench(
             registry.datasets(self.plugins).classes,
             self.root,
             self.cache,
-            environment.choose_device(self.device),
+            process.choose_device(self.device),
             self.skip_broken,
             scenarios=registry.scenarios(self.plugins),
             strategies=registry.strategies(self.plugins),

@@ -3,8 +3,8 @@
 Every table begins with the columns of CELL and ends with the cell's settings, a column each:
 "set.NAME" (the method's, its strategy and what of that is no default), "scen.NAME" (the
 scenario's), "train.NAME" (the engine's) and "ident.NAME" (fingerprints and versions); None where a
-cell has no such setting. Cells lie in folders, or in a packed file (`packed`). What cannot be read is named in a warning and
-in `table.attrs["problems"]`.
+cell has no such setting. Cells lie in folders, or in a packed file (`packed`). What cannot be read
+is named in a warning and in `table.attrs["problems"]`.
 """
 
 from __future__ import annotations

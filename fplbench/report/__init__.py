@@ -1,1 +1,1 @@
-
+"""Tables, plots and a page, made from records alone."""

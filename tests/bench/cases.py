@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from plain_reference import PlainClient
 
-from fplbench import registry
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
+from fplbench.clip.task import PromptTask
 from fplbench.engine.train import SGD, LocalData, draw_steps, train_clients
 from fplbench.method import Method, Tensors
-from fplbench.task import PromptTask
+from fplbench.plugins import registry
 
 METHODS = ("coop", "promptfl", "fedotp", "pfedprompt", "fedpgp")
 

@@ -11,9 +11,9 @@ import bench_report
 import pytest
 import torch
 
-from fplbench import clip as clips
-from fplbench import environment
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
+from fplbench.features import backbones
+from fplbench.machine import process
 
 BACKBONE = "ViT-B-16:random"
 ROWS: list[bench_report.Row] = []
@@ -31,8 +31,8 @@ def clip() -> Iterator[Backbone]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     threads = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
-    environment.keep_freed_memory()
-    yield clips.load(BACKBONE, device)
+    process.keep_freed_memory()
+    yield backbones.load(BACKBONE, device)
     torch.set_num_threads(threads)
 
 

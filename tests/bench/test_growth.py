@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from cases import CASES, Case, method_of
 from open_clip import IMAGENET_CLASSNAMES
 
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
+from fplbench.clip.task import PromptTask
 from fplbench.engine.chunks import plan_chunk
 from fplbench.engine.federation import Federation
 from fplbench.engine.memory import peak_bytes
@@ -21,7 +22,6 @@ from fplbench.engine.rounds import run_round
 from fplbench.features.images import Images
 from fplbench.scenario import Clients
 from fplbench.spec import Training
-from fplbench.task import PromptTask
 
 Row = Callable[..., None]
 PETS = CASES[0]

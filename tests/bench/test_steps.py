@@ -11,7 +11,7 @@ from measure import flops, in_turn, matrix_rate
 from plain_reference import PlainText
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
 from fplbench.engine.memory import peak_bytes
 
 Row = Callable[..., None]

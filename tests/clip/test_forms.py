@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 from small_clip import far
 from torch import Tensor, nn
 
-from fplbench.clip import Backbone, load
+from fplbench.clip.backbone import Backbone
 from fplbench.errors import UserError
+from fplbench.features.backbones import load
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 2}
 VIT = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 2, "head_width": 8}

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from small_clip import far
 from torch import Tensor
 
-from fplbench.clip import Backbone, load
-from fplbench.clip.backbone import fingerprint
+from fplbench.clip.backbone import Backbone, fingerprint
 from fplbench.errors import UserError
+from fplbench.features.backbones import load
 
 ARCH = "fplbench-small"
 CONFIG = {

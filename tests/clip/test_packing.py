@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_clip import LetterTokenizer, far, small_clip
 
-from fplbench.clip import TextTower
 from fplbench.clip.packing import Packed, pack
+from fplbench.clip.text import TextTower
 
 END = 9
 # Few letters, so that many names begin alike; as a tower's rows, they end with an [EOT].

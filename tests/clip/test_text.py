@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from small_clip import LetterTokenizer, far, small_clip
 from torch import Tensor, nn
 
-from fplbench.clip import TextTower
+from fplbench.clip.prompts import Position
+from fplbench.clip.text import TextTower
 from fplbench.errors import UserError
-from fplbench.method import Position
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}

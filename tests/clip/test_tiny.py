@@ -14,10 +14,11 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from fplbench.clip import tiny
-from fplbench.clip.tiny import smooth
-from fplbench.clip.tiny.captions import MAX_FILLERS, PARTS, CaptionWriter, parts_table
-from fplbench.clip.tiny.pretrain import (
+from fplbench.embedded import tiny
+from fplbench.embedded.render import COLOURS, PATTERNS, SHAPES, circumstances
+from fplbench.embedded.tiny import smooth
+from fplbench.embedded.tiny.captions import MAX_FILLERS, PARTS, CaptionWriter, parts_table
+from fplbench.embedded.tiny.pretrain import (
     Settings,
     contrastive_loss,
     encode_text,
@@ -27,8 +28,7 @@ from fplbench.clip.tiny.pretrain import (
     save,
     zero_shot,
 )
-from fplbench.clip.tiny.tokenizer import DIGITS, WORDS, TinyTokenizer
-from fplbench.render import COLOURS, PATTERNS, SHAPES, circumstances
+from fplbench.embedded.tiny.tokenizer import DIGITS, WORDS, TinyTokenizer
 
 TOKENIZER = TinyTokenizer()
 

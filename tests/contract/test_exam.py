@@ -8,10 +8,10 @@ import pytest
 from command_line import call
 from every_hook import EveryHook
 
-from fplbench import registry
 from fplbench.contract.exam import CHECKS, examine, judge
 from fplbench.contract.room import Candidate, candidates
 from fplbench.method import Method
+from fplbench.plugins import registry
 
 KINDS = [*registry.methods().classes.values(), *registry.strategies().classes.values()]
 EVERY = [each for kind in KINDS for each in candidates(kind)]

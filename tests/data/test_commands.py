@@ -13,7 +13,7 @@ from miniatures import cifar10_folders, office_folders, pets_zhou
 from pictures import class_tree
 from PIL import Image
 
-from fplbench.cli import main
+from fplbench.cli.app import main
 
 Call = Callable[..., tuple[str, str]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fplbench.cli import main
+from fplbench.cli.app import main
 
 ZIP = Path(__file__).parents[3] / "shared" / "data" / "cifar10-images.zip"
 

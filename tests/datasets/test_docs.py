@@ -9,9 +9,9 @@ import pytest
 from facts import entry, on_disk, row
 from pictures import class_tree
 
-from fplbench import registry
 from fplbench.data.on_disk import OnDisk
 from fplbench.data.prepare import prepared
+from fplbench.plugins import registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 

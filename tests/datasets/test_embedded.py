@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from fplbench.clip import tiny
-from fplbench.clip.tiny.pretrain import encode_text, normalise
-from fplbench.clip.tiny.tokenizer import TinyTokenizer
 from fplbench.dataset import Data, ImageArray, Split
 from fplbench.datasets.digits import Digits
 from fplbench.datasets.shapes import RECIPE, Shapes
 from fplbench.datasets.shapes_domains import ShapesDomains
-from fplbench.render import COLOURS, PATTERNS, SHAPES
-from fplbench.rendered import balanced_classes, rendered_splits
+from fplbench.embedded import tiny
+from fplbench.embedded.render import COLOURS, PATTERNS, SHAPES
+from fplbench.embedded.rendered import balanced_classes, rendered_splits
+from fplbench.embedded.tiny.pretrain import encode_text, normalise
+from fplbench.embedded.tiny.tokenizer import TinyTokenizer
 
 SMALL = replace(RECIPE, name="small", classes=RECIPE.classes[:3], train=1, test=2, size=16)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pictures import class_tree
 
-from fplbench import registry
 from fplbench.dataset import Data
 from fplbench.errors import UserError
+from fplbench.plugins import registry
 
 
 def load(name: str) -> Data:

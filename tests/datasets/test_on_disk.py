@@ -12,13 +12,13 @@ from miniature_table import MINIATURES, Small
 from miniatures import cifar10 as cifar10_batches
 from miniatures import pets, pets_zhou
 
-from fplbench import registry
 from fplbench.data.on_disk import OnDisk
 from fplbench.data.prepare import prepared
 from fplbench.data.splits import OFFICIAL, OURS, ZHOU
 from fplbench.data.verify import verify
 from fplbench.dataset import Data
 from fplbench.errors import UserError
+from fplbench.plugins import registry
 
 DATASETS = registry.datasets()
 ON_DISK = {name: cls for name, cls in DATASETS.classes.items() if issubclass(cls, OnDisk)}

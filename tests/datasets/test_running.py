@@ -14,9 +14,9 @@ from miniatures import cifar10_folders
 from pictures import class_tree
 from rich.console import Console
 
-from fplbench import registry
-from fplbench.cli import main
-from fplbench.session import present
+from fplbench.cli.app import main
+from fplbench.grid.run import present
+from fplbench.plugins import registry
 
 HOW = [
     "--methods",

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from torchvision import datasets as theirs
 
-from fplbench import registry
 from fplbench.data.images import ImageFiles
 from fplbench.data.on_disk import OnDisk
 from fplbench.dataset import ImageArray, Split
 from fplbench.datasets.flowers102 import CLASSES, CORRECTED
+from fplbench.plugins import registry
 
 Pairs = list[tuple[str, int]]
 

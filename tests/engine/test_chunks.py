@@ -6,12 +6,12 @@ import pytest
 import torch
 from small_federation import Make
 
-from fplbench import registry
 from fplbench.engine import chunks
 from fplbench.engine.chunks import Chunk, in_chunks, plan_chunk
 from fplbench.engine.memory import peak_bytes
 from fplbench.engine.rounds import run_round
 from fplbench.method import Batch, Method, Task, Tensors
+from fplbench.plugins import registry
 from fplbench.spec import Training
 
 TRAINING = Training(rounds=2, local_epochs=1, batch_size=4, lr=0.05)

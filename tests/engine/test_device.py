@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from small_clip import LetterTokenizer, far, small_clip
 from small_federation import Make, images
 
-from fplbench import registry
-from fplbench.clip import TextTower
+from fplbench.clip.task import PromptTask
+from fplbench.clip.text import TextTower
 from fplbench.contract.imagined import imagined
 from fplbench.contract.room import federation as small_federation
 from fplbench.contract.room import task_on
@@ -21,10 +21,10 @@ from fplbench.engine.evaluate import evaluate
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round
 from fplbench.engine.train import SGD, LocalData, draw_steps, train_clients
-from fplbench.environment import matrix_products
+from fplbench.machine.process import matrix_products
 from fplbench.method import Method
+from fplbench.plugins import registry
 from fplbench.spec import Training
-from fplbench.task import PromptTask
 
 FOUND = registry.methods().classes
 TRAINED = [name for name in FOUND if name != "zeroshot"]

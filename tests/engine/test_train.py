@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_federation import images
 
+from fplbench.clip.task import PromptTask
 from fplbench.engine.train import SGD, draw_steps, number_of_steps, step_gradients
 from fplbench.method import Batch, Method, Param, Tensors, cross_entropy
-from fplbench.task import PromptTask
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=5).map(lambda s: sorted(s, reverse=True))
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from small_clip import far, small_backbone
 
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
 from fplbench.dataset import Data, Split
 from fplbench.errors import UserError
 from fplbench.features.cache import Features, features

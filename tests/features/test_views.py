@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_federation import Make, federation, images, task
 
-from fplbench import registry
 from fplbench.engine.federation import Federation
 from fplbench.engine.train import LocalData
 from fplbench.features.views import Seen, crop
 from fplbench.method import Batch
+from fplbench.plugins import registry
 
 __all__ = ["federation", "task"]
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from fplbench import registry
-from fplbench.clip import method_defaults
+from fplbench.features.backbones import method_defaults
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
+from fplbench.plugins import registry
 from fplbench.scenarios.personal import Personal
 from fplbench.spec import Request, Training
 

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from fplbench import registry
 from fplbench.features.stock import Workbench
 from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
 from fplbench.grid.stop import Stop, Stopped
+from fplbench.plugins import registry
 from fplbench.records import checkpoint
 from fplbench.spec import Request
 

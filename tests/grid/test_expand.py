@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from fplbench import registry
-from fplbench.clip import method_defaults, training_defaults
 from fplbench.errors import UserError
+from fplbench.features.backbones import method_defaults, training_defaults
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
+from fplbench.plugins import registry
 from fplbench.spec import PROTOCOL, Cell, Request
 
 METHODS, DATASETS = registry.methods(), registry.datasets()

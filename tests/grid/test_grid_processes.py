@@ -20,7 +20,7 @@ import pytest
 import torch
 from grids import SAME, alive, children, finished, outcome, run, start, wait_for
 
-from fplbench.cli import main
+from fplbench.cli.app import main
 from fplbench.grid.stop import EXIT
 
 GRID = """

@@ -15,9 +15,9 @@ import pytest
 from grids import SAME, finished, outcome, run, start, wait_for
 from one_node_slurm import missing, one_node_slurm
 
-from fplbench import session
-from fplbench.cli import main
+from fplbench.cli.app import main
 from fplbench.errors import UserError
+from fplbench.grid import run as session
 from fplbench.grid.claims import Claims
 from fplbench.grid.journal import Journal, last_round
 from fplbench.grid.slurm_options import read

@@ -16,7 +16,7 @@ from plugin_texts import dataset_text, method_text
 from fplbench.grid import plan
 from fplbench.grid.plan import Planned
 from fplbench.grid.stale import Made, earlier, outdated, told
-from fplbench.provenance import hash_of
+from fplbench.plugins.provenance import hash_of
 from fplbench.records.record import Record
 from fplbench.records.store import Store
 from fplbench.spec import PROTOCOL, Cell, Training

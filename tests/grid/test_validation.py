@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fplbench import registry
 from fplbench.features.images import Images
 from fplbench.grid.validation import on_validation, validation_rows
+from fplbench.plugins import registry
 
 
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=60), seed=st.integers(0, 9))

@@ -12,8 +12,8 @@ import random_clients as some
 import torch
 from torch.testing import assert_close
 
-from fplbench import registry
 from fplbench.method import Method
+from fplbench.plugins import registry
 
 FOLDER = Path(registry.__file__).parent / "methods"
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"

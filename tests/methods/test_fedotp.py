@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
-from fplbench import clip as clips
-from fplbench import registry
+from fplbench.clip.task import PromptTask
+from fplbench.features import backbones
 from fplbench.method import Batch, Method
 from fplbench.methods.fedotp import FedOTP
-from fplbench.task import PromptTask
+from fplbench.plugins import registry
 from fplbench.transport import host
 
 CLASSES, PROMPTS = 5, 2
@@ -131,7 +131,7 @@ def test_the_plan_is_a_constant_for_the_gradient() -> None:
 
 def test_patches_kept_in_float16_hardly_move_a_logit(tmp_path: Path) -> None:
     """docs/performance.md quotes the bounds: of 100 images, on the embedded backbone."""
-    clip = clips.load("tiny")
+    clip = backbones.load("tiny")
     data = registry.datasets().get("digits")().load(None, tmp_path)
     pixels = torch.stack([clip.preprocess(data.test.images[i]) for i in range(100)])
     exact = clip.images(pixels, patches=True).patches

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
-from fplbench.method import Method, Position
+from fplbench.clip.prompts import Position
+from fplbench.clip.task import PromptTask
+from fplbench.method import Method
 from fplbench.methods.fedpgp import FedPGP
-from fplbench.task import PromptTask
 
 
 class CountingTask(PromptTask):

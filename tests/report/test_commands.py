@@ -102,8 +102,8 @@ def test_a_folder_without_records_is_one_sentence(
 
 def test_reports_import_neither_torch_nor_a_plugin(comparison: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from fplbench import cli; sys.argv[0] = 'fplbench'\n"
-        "try: cli.main()\n"
+        "import sys; from fplbench.cli import app; sys.argv[0] = 'fplbench'\n"
+        "try: app.main()\n"
         "except SystemExit as end: assert not end.code\n"
         "loaded = [n for n in sys.modules if n == 'torch' or n.startswith('fplbench.methods')]\n"
         "assert not loaded, loaded"

@@ -9,7 +9,7 @@ import pytest
 from command_line import call
 from make_records import make_record, write_done
 
-from fplbench import registry
+from fplbench.plugins import registry
 from fplbench.records.record import Metric
 from fplbench.records.results import load_results
 from fplbench.records.store import Store

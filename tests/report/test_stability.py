@@ -9,11 +9,11 @@ from command_line import call
 from make_records import TITLES, make_record, write_done
 from rich.console import Console
 
-from fplbench import reporting
 from fplbench.records.record import Metric
 from fplbench.records.results import load_clients, load_history, load_results, read_cells
 from fplbench.records.store import Store
 from fplbench.report import stability
+from fplbench.report import write as reporting
 from fplbench.report.page import write_page
 from fplbench.report.pivot import Pivot, pivot
 from fplbench.report.tables import layouts

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from plugin_texts import scenario_text
 
-from fplbench import registry
 from fplbench.dataset import Data
 from fplbench.errors import UserError
+from fplbench.plugins import registry
 from fplbench.scenario import Clients, Exam, Question, Scenario
 from fplbench.split.check import faults
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from fplbench import registry
 from fplbench.dataset import Data, Split
 from fplbench.errors import UserError
-from fplbench.plugin import refusals
+from fplbench.plugins import registry
+from fplbench.plugins.base import refusals
 from fplbench.scenario import Clients, Exam, Scenario
 
 SCENARIOS = registry.scenarios()

@@ -8,12 +8,12 @@ import pytest
 import torch
 from small_federation import Make, images
 
-from fplbench import registry
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import evaluate
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round
 from fplbench.method import Method
+from fplbench.plugins import registry
 from fplbench.spec import Training
 from fplbench.strategy import Strategy, refusal
 

@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from small_federation import Make
 from torch import Tensor
 
-from fplbench import registry
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import _tested
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round
 from fplbench.engine.train import draw_steps
 from fplbench.method import Method
+from fplbench.plugins import registry
 from fplbench.spec import Training
 
 SIZES = (9, 5, 12)

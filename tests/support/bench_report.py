@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from fplbench import environment
+from fplbench.machine import hardware
 
 Value = float | int | str | None
 Row = dict[str, Value]
@@ -93,12 +93,12 @@ def shown(key: str, value: Value) -> str:
 
 def about(backbone: str) -> dict[str, object]:
     """The machine and the versions behind the numbers."""
-    hardware = environment.hardware(torch.device(_kind()))
+    here = hardware.hardware(torch.device(_kind()))
     return {
         "backbone": backbone,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": hardware | {"threads": hardware["cores"]},  # what the bench sets
-        "versions": environment.versions(),
+        "hardware": here | {"threads": here["cores"]},  # what the bench sets
+        "versions": hardware.versions(),
     }
 
 
@@ -140,7 +140,7 @@ def write_docs(rows: list[Row], page: Path) -> None:
 
 def machine() -> str:
     """One line that names what was measured on."""
-    found = environment.hardware(torch.device(_kind()))
+    found = hardware.hardware(torch.device(_kind()))
     gpu = f"{found['gpu']}, " if "gpu" in found else ""
     return (
         f"Measured {datetime.now(UTC):%Y-%m-%d} with torch {torch.__version__} on "

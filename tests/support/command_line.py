@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fplbench.cli import main
+from fplbench.cli.app import main
 
 
 def call(

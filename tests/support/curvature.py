@@ -18,17 +18,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fplbench import registry
-from fplbench.clip import freeze, tiny
+from fplbench.clip.backbone import freeze
+from fplbench.clip.task import PromptTask
+from fplbench.embedded import tiny
 from fplbench.engine.chunks import plan_chunk
 from fplbench.engine.federation import Federation
 from fplbench.engine.rounds import run_round
 from fplbench.engine.train import step_gradients
 from fplbench.features.cache import features
 from fplbench.features.images import Images
+from fplbench.plugins import registry
 from fplbench.scenarios.base2novel import Base2Novel
 from fplbench.spec import Training
-from fplbench.task import PromptTask
 
 ITERATIONS = 10
 STEP = 2e-3

@@ -22,7 +22,7 @@ from fplbench.report.groups import Group, split
 from fplbench.report.layout import by_data_set, entry
 from fplbench.report.significance import LEVEL, Behind, between, holm
 from fplbench.report.tables import markdown_entry, markdown_label
-from fplbench.reporting import titles
+from fplbench.report.write import titles
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

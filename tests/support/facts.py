@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fplbench import registry
+from rich.filesize import decimal
+
 from fplbench.data.on_disk import OnDisk
-from fplbench.data.overview import size
 from fplbench.data.splits import OFFICIAL, ZHOU
+from fplbench.plugins import registry
 
 
 def on_disk() -> list[type[OnDisk]]:
@@ -45,7 +46,7 @@ def entry(cls: type[OnDisk]) -> str:
     """An item of the list of sources."""
     folders = ", ".join(dict.fromkeys(f"`{layout.folder}`" for layout in cls.layouts))
     how = "`fplbench data download`" if cls.downloads else cls.by_hand
-    amount = f", {size(cls.size)}" if cls.size else ""
+    amount = f", {decimal(cls.size)}" if cls.size else ""
     beside = f" `{cls.zhou}` beside it is used." if cls.zhou else ""
     return (
         f"- **{cls.name}** ({cls.title}{amount}). {cls.source}. Licence: {cls.licence}. "

@@ -10,7 +10,7 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from safetensors.torch import load_file
 
-from fplbench.clip import Backbone, freeze
+from fplbench.clip.backbone import Backbone, freeze
 
 
 def golden_backbone(folder: Path) -> Backbone:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fplbench import registry
+from fplbench.plugins import registry
 from fplbench.records.record import Failure, Metric, Record, Traffic
 from fplbench.records.store import Store
 from fplbench.records.words import said

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from open_clip.model import CLIP
 from torch import Tensor, nn
 
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
 from fplbench.method import Settings, Tensors
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fplbench import registry, rng
+from fplbench import rng
 from fplbench.dataset import Data, ImageArray, Split
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.federation import Federation
@@ -27,6 +27,7 @@ from fplbench.engine.rounds import run_round
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
 from fplbench.method import Method
+from fplbench.plugins import registry
 from fplbench.spec import PROTOCOL, Request
 
 FILE = Path(__file__).parents[1] / "golden" / "protocol.json"

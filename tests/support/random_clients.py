@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from golden_backbone import golden_backbone
 
-from fplbench import registry
-from fplbench.clip import Backbone
+from fplbench.clip.backbone import Backbone
+from fplbench.clip.task import PromptTask
 from fplbench.engine.train import step_gradients
 from fplbench.method import Batch, Method, Tensors
-from fplbench.task import PromptTask
+from fplbench.plugins import registry
 
 CLASSES = ("cat", "boeing 747", "forget_me_not", "sphynx", "sword-lily")
 OTHER_CLASSES = ("bird of paradise", "DC-10", "egyptian mau")

@@ -9,7 +9,7 @@ from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor
 
-from fplbench.clip import Backbone, freeze
+from fplbench.clip.backbone import Backbone, freeze
 
 VOCABULARY = 300
 START, END = 298, 299

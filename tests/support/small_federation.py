@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from open_clip import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 
+from fplbench.clip.task import PromptTask
 from fplbench.clip.text import TextTower
 from fplbench.dataset import IntArray
 from fplbench.engine.federation import Federation
 from fplbench.features.images import Images
 from fplbench.method import Method
 from fplbench.scenario import Clients, Exam, Question
-from fplbench.task import PromptTask
 
 CLASSES = ("cat", "polar bear", "sea horse", "fox")
 EMBED = 16

@@ -1,0 +1,156 @@
+"""`fplbench data`: what data sets there are, getting them, checking them, looking at them.
+
+What needs torch is imported inside the commands, so that help and mistakes are quick.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fplbench.cli.options import DataRoot, Plugins, assignments
+from fplbench.machine.caches import cache_folder
+
+app = typer.Typer(
+    help="Data sets: what is there, download, verify, show, partition.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Names = Annotated[list[str], typer.Argument(help="Data sets, or folder:PATH.")]
+Name = Annotated[str, typer.Argument(help="A data set, or folder:PATH.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The picture; default: NAME-....png here.")]
+Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", min=0)]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
+]
+
+
+@app.command(name="list")
+def list_(plugins: Plugins = None, data_root: DataRoot = None) -> None:
+    """List all data sets: which are there, where they were looked for, how to get the others."""
+    from fplbench.data import overview
+
+    out.print(overview.overview(plugins or [], data_root))
+
+
+@app.command()
+def download(
+    names: Names,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the archives in ROOT/.downloads/NAME.")
+    ] = False,
+    plugins: Plugins = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Download data sets into the data root; an interrupted download is continued."""
+    from fplbench.data import download, overview
+    from fplbench.data.progress import on_console
+
+    classes = overview.to_download(names, plugins or [])
+    try:
+        for cls in classes:
+            download.install(
+                cls,
+                data_root,
+                on_console(err, in_bytes=True),
+                lambda text: out.print(text, markup=False, soft_wrap=True),
+                keep,
+            )
+    except KeyboardInterrupt:
+        err.print("Stopped. What was downloaded is kept; the same command goes on from there.")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def verify(names: Names, plugins: Plugins = None, data_root: DataRoot = None) -> None:
+    """Open every image, count classes against the published numbers, look for duplicates.
+
+    Ends with exit code 1 if anything is unusable or the numbers differ.
+    """
+    from fplbench.data import overview, verify
+    from fplbench.data.progress import on_console
+
+    sound = True
+    for cls in overview.there(names, plugins or [], data_root):
+        with on_console(err)(f"reading {cls.name}") as progress:
+            report = verify.verify(cls, data_root, cache_folder(), progress)
+        for part in verify.shown(report):
+            out.print(part)
+        sound = sound and report.sound
+    raise typer.Exit(0 if sound else 1)
+
+
+@app.command()
+def show(
+    name: Name,
+    classes: Annotated[int, typer.Option(help="How many classes.", min=1)] = 10,
+    images: Annotated[int, typer.Option(help="How many images of each, and domain.", min=1)] = 8,
+    seed: Seed = 0,
+    output: Out = None,
+    skip_broken: SkipBroken = False,
+    plugins: Plugins = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Draw a contact sheet: some images of some classes, with names and domains."""
+    from fplbench.data import overview, sheet
+    from fplbench.data.prepare import prepared
+    from fplbench.data.progress import on_console
+
+    (cls,) = overview.there([name], plugins or [], data_root)
+    with on_console(err)(f"examining {cls.name}") as progress:
+        data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
+    path = output or Path(f"{overview.as_file(name)}-sheet.png")
+    out.print(sheet.draw(data, classes, images, seed, path), markup=False, soft_wrap=True)
+
+
+@app.command()
+def partition(
+    name: Name,
+    scenario: Annotated[str | None, typer.Option(help="Default: the data set's own.")] = None,
+    clients: Annotated[int | None, typer.Option(help="Number of clients.")] = None,
+    clients_per_domain: Annotated[int | None, typer.Option(help="In domain scenarios.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Of the Dirichlet split.")] = None,
+    shots: Annotated[int | None, typer.Option(help="Training images of each class.")] = None,
+    hold_out: Annotated[str | None, typer.Option(help="A domain kept from training.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE for any setting of the scenario; repeatable."),
+    ] = None,
+    seed: Seed = 0,
+    output: Out = None,
+    skip_broken: SkipBroken = False,
+    plugins: Plugins = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Draw who holds how many training images of which class."""
+    from fplbench.data import holdings, overview
+    from fplbench.data.prepare import prepared
+    from fplbench.data.progress import on_console
+    from fplbench.plugins import registry
+
+    options = {
+        "clients": clients,
+        "clients_per_domain": clients_per_domain,
+        "alpha": alpha,
+        "shots": shots,
+        "hold_out": hold_out,
+    }
+    (cls,) = overview.there([name], plugins or [], data_root)
+    chosen = holdings.chosen_scenario(
+        registry.scenarios(plugins or []),
+        scenario or cls.default_scenario,
+        options,
+        assignments(settings or []),
+    )
+    with on_console(err)(f"examining {cls.name}") as progress:
+        data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
+    path = output or Path(f"{overview.as_file(name)}-{chosen.name}.png")
+    for line in holdings.draw(data, name, chosen, seed, path):
+        out.print(line, markup=False, soft_wrap=True)

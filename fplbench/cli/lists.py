@@ -1,0 +1,179 @@
+"""What `fplbench list` and `fplbench show` put on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fplbench.dataset import Dataset
+from fplbench.errors import UserError
+from fplbench.method import Method
+from fplbench.plugins import registry
+from fplbench.plugins.registry import Found
+from fplbench.records import packed
+from fplbench.records.record import Record
+from fplbench.records.starts import nudge
+from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
+from fplbench.scenario import Scenario
+from fplbench.strategy import Strategy
+
+
+def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> RenderableType:
+    """A table of one kind of thing, with what could not be loaded below it."""
+    if kind == "methods":
+        methods = registry.methods(plugins)
+        return Group(_methods(methods), *_broken(methods))
+    if kind == "strategies":
+        strategies = registry.strategies(plugins)
+        return Group(_methods(strategies), *_broken(strategies))
+    if kind == "datasets":
+        datasets = registry.datasets(plugins)
+        return Group(_datasets(datasets, root), *_broken(datasets))
+    if kind == "presets":
+        return _presets()
+    if kind == "scenarios":
+        scenarios = registry.scenarios(plugins)
+        return Group(_scenarios(scenarios), *_broken(scenarios))
+    return _backbones()
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    return table
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(cell) for cell in cells))
+
+
+def _methods(methods: Found[Method] | Found[Strategy]) -> Table:
+    table = _table("name", "title", "source", "from")
+    for name, cls in methods.classes.items():
+        _row(table, name, cls.title, cls.source, methods.origins[name])
+    return table
+
+
+def _datasets(datasets: Found[Dataset], root: Path | None) -> Table:
+    table = _table("name", "scenario", "here", "what it is", "from")
+    for name, cls in datasets.classes.items():
+        here = "" if cls.wants else "yes" if cls().missing(root) is None else "no"
+        what, name = cls.summary, f"{name}:{cls.wants}" if cls.wants else name
+        _row(table, name, cls.default_scenario, here, what, datasets.origins[cls.name])
+    return table
+
+
+def _broken(found: Found[Any]) -> Iterator[Text]:
+    for broken in found.broken:
+        yield Text(f"left out: {broken.name} ({broken.origin}): {broken.error}", style="yellow")
+
+
+def _scenarios(scenarios: Found[Scenario]) -> Table:
+    table = _table("name", "what it is", "defaults", "from")
+    for name, cls in scenarios.classes.items():
+        settings = {**cls.Config().model_dump(), **cls.training_defaults}
+        defaults = ", ".join(f"{key} {value}" for key, value in settings.items())
+        _row(table, name, cls.summary, defaults, scenarios.origins[name])
+    return table
+
+
+def _presets() -> Group:
+    from fplbench.grid.preset import presets
+
+    parts = [Text("\n".join(preset.explained()) + "\n") for preset in presets().values()]
+    return Group(*parts, Text("Run one with `fplbench run --preset NAME`; flags override it."))
+
+
+def _backbones() -> Group:
+    import open_clip
+
+    table = _table("name", "what it is")
+    _row(table, "tiny", "embedded, trained by us on rendered pictures (the default)")
+    _row(table, "ARCH:path/to/checkpoint", "your own weights, e.g. ViT-B-16:clip.safetensors")
+    for arch, tag in open_clip.list_pretrained():
+        _row(table, f"{arch}:{tag}", "open_clip downloads it once")
+    return Group(table)
+
+
+def shown(path: Path) -> Iterator[RenderableType]:
+    """One record in full, or a line for each record of a folder."""
+    if not path.exists():
+        raise UserError(f"There is nothing at {path}: give a cell's folder or a folder of cells.")
+    if path.is_file() and is_cell(path.parent):
+        path = path.parent
+    if is_cell(path):
+        yield from _record(read_record(path))
+        return
+    table = _table("cell", "status", "metrics (%)")
+    problems = []
+    here = [(folder, read_or_explain(folder)) for folder in cell_folders(path)]
+    for place, found in [*here, *packed.outcomes(path)]:
+        if isinstance(found, Record):
+            means = ", ".join(f"{name} {m.mean:.1f}" for name, m in found.metrics.items())
+            name = str(place.relative_to(path)) if place.is_dir() else found.id
+            start = f", moved start {nudge(found)}" if nudge(found) else ""
+            _row(table, name, found.status + start, means)
+        else:
+            problems.append(Text(found.message, style="red"))
+    if not table.row_count and not problems:
+        raise UserError(f"There are no records under {path}: run `fplbench run` first.")
+    yield table
+    yield from problems
+
+
+def _record(record: Record) -> Iterator[RenderableType]:
+    yield Text(record.id, style="bold")
+    facts = _table("", "")
+    facts.show_header = False
+    for name in (
+        "status",
+        "method",
+        "strategy",
+        "dataset",
+        "scenario",
+        "backbone",
+        "seed",
+        "protocol",
+    ):
+        _row(facts, name, str(getattr(record, name)))
+    for name in (
+        "settings",
+        "strategy_settings",
+        "scenario_settings",
+        "training",
+        "identity",
+        "versions",
+        "hardware",
+    ):
+        values = getattr(record, name)
+        _row(facts, name.replace("_", " "), ", ".join(f"{k} {v}" for k, v in values.items()))
+    for name, files in record.code.items():
+        _row(facts, f"code of the {name}", ", ".join(f"{k} {v}" for k, v in files.items()))
+    _row(facts, "trained", f"{record.trainable_parameters} numbers a client")
+    up, down = record.traffic.up_bytes, record.traffic.down_bytes
+    _row(facts, "traffic", f"{up:,} bytes up, {down:,} down, all clients and rounds")
+    _row(facts, "seconds", ", ".join(f"{k} {v:.2f}" for k, v in record.times.items()))
+    if record.peak_bytes is not None:
+        whose = "the GPU" if "gpu" in record.hardware else "the process, earlier cells' included"
+        _row(facts, "peak memory", f"{record.peak_bytes / 1e6:,.0f} MB of {whose}")
+    _row(facts, "never sampled", f"{record.never_sampled} of {len(record.clients)} clients")
+    for note in record.notes:
+        _row(facts, "note", note)
+    if record.error:
+        _row(facts, "error", record.error.message)
+        if record.error.traceback:
+            _row(facts, "", record.error.traceback)
+    yield facts
+    metrics = _table("metric", "mean (%)", "std over clients", "worst client", "clients")
+    for name, m in record.metrics.items():
+        spread = ["" if v is None else f"{v:.2f}" for v in (m.std, m.worst)]
+        _row(metrics, name, f"{m.mean:.2f}", *spread, str(m.count))
+    for name, reason in record.not_applicable.items():
+        _row(metrics, name, "n/a", reason)
+    yield metrics

@@ -1,0 +1,130 @@
+"""The commands that make something of records: tables, plots. No logic of their own."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fplbench.errors import UserError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Results = Annotated[
+    Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")
+]
+Reference = Annotated[
+    bool,
+    typer.Option(
+        "--reference",
+        help="Beside the reference results, where setting, data, weights and seed agree.",
+    ),
+]
+
+
+class Headline(StrEnum):
+    """Which rounds a table's numbers are of."""
+
+    last = "last"
+    last5 = "last5"
+
+
+def tables(
+    results: Results = Path("results"),
+    output: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/tables.")] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(help="One table of your own: its rows, e.g. method or method,mu."),
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Its columns, e.g. dataset or alpha.")] = "dataset",
+    metric: Annotated[str, typer.Option(help="Its numbers, e.g. local,novel.")] = "local",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE: only cells that have it; repeatable; needs --rows."),
+    ] = None,
+    headline: Annotated[
+        Headline,
+        typer.Option(
+            help="Numbers of the last round, or the mean over the last five where each of them "
+            "was evaluated. Never the best round."
+        ),
+    ] = Headline.last,
+    siunitx: Annotated[bool, typer.Option("--siunitx", help="LaTeX with siunitx's columns.")] = (
+        False
+    ),
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Papers' numbers beside ours, with what differs."),
+    ] = False,
+    reference: Reference = False,
+) -> None:
+    """Write LaTeX, Markdown and CSV tables of all records, or one table with rows and columns
+    of your own choice, or our numbers beside published ones."""
+    from fplbench.report import write as reporting
+
+    folder = output or _beside(results, "tables")
+    chosen = None if headline is Headline.last else headline.value
+    if published:
+        if rows is not None or where or siunitx or chosen or reference:
+            raise UserError(
+                "--published is a table of its own: leave --rows, --where, --headline, --siunitx, "
+                "--reference."
+            )
+        reporting.write_published(results, folder, out, err)
+        return
+    if rows is None:
+        if where:
+            raise UserError("--where narrows down a table of your own: name its --rows too.")
+        reporting.write_tables(results, folder, chosen, siunitx, reference, out, err)
+        return
+    if reference:
+        raise UserError("--reference is for the tables that are always made: leave --rows out.")
+    asked = [_names(rows), _names(columns), _names(metric)]
+    reporting.write_pivot(results, folder, asked, where or [], chosen, siunitx, out, err)
+
+
+def plots(
+    results: Results = Path("results"),
+    output: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/plots.")] = None,
+) -> None:
+    """Draw curves, trade-offs and clients of all records as PDF and PNG."""
+    from fplbench.report import write as reporting
+
+    reporting.write_plots(results, output or _beside(results, "plots"), out, err)
+
+
+def report(
+    results: Results = Path("results"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Default: RESULTS/report.html.")
+    ] = None,
+    reference: Reference = False,
+) -> None:
+    """Write one HTML page of all records: leaderboards, plots, and every cell's settings."""
+    from fplbench.report import write as reporting
+
+    reporting.write_page(results, output or _beside(results, "report.html"), reference, out, err)
+
+
+def pack(
+    results: Results,
+    file: Annotated[Path, typer.Argument(help="The file to write, *.jsonl.")],
+) -> None:
+    """Pack all records into one file to publish or commit: a line a cell, no tensors and no
+    histories. tables, plots, report and show read it like a folder."""
+    from fplbench.report import write as reporting
+
+    reporting.pack(results, file, out, err)
+
+
+def _beside(results: Path, name: str) -> Path:
+    """In the folder of results, or beside a file of them."""
+    return (results.parent if results.is_file() else results) / name
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -1,0 +1,80 @@
+"""A class list seen through the frozen text tower: what a method gets as its task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from fplbench.clip.prompts import Position
+from fplbench.clip.text import TextTower
+from fplbench.dataset import IntArray
+
+
+class PromptTask:
+    """The `Task` of a class list.
+
+    templates: each with one "{}" for the class name. logit_scale: scalar, exponentiated, on the
+    tower's device. prompts_through: the same tower in another precision, for prompts alone.
+    """
+
+    def __init__(
+        self,
+        tower: TextTower,
+        classnames: Sequence[str],
+        templates: Sequence[str],
+        logit_scale: Tensor,
+        prompts_through: TextTower | None = None,
+    ) -> None:
+        self.tower = tower
+        self.prompts_through = prompts_through or tower
+        self.classnames = tuple(classnames)
+        self.templates = tuple(templates)
+        self.logit_scale = logit_scale
+        self.names = tower.tokenize(self.classnames)
+        self._whole: tuple[PromptTask, IntArray] | None = None
+
+    @property
+    def width(self) -> int:
+        return self.tower.width
+
+    @property
+    def embed_dim(self) -> int:
+        return self.tower.embed_dim
+
+    @cached_property
+    def clip_text_features(self) -> Tensor:
+        """[K, D], unit length: for each class the mean of its templates' unit features.
+
+        CLIP's way with several templates (Radford et al. 2021, section 3.1.4). A subset takes
+        its rows from the whole, so that they are the same bits whichever was asked for first.
+        """
+        if self._whole is not None:
+            whole, classes = self._whole
+            return whole.clip_text_features[classes.tolist()]
+        names = [name.replace("_", " ") for name in self.classnames]
+        texts = [template.replace("{}", name) for name in names for template in self.templates]
+        features = F.normalize(self.tower.encode_texts(texts), dim=-1)
+        by_class = features.reshape(len(names), len(self.templates), -1)  # [K, templates, D]
+        return F.normalize(by_class.mean(1), dim=-1)
+
+    def encode_prompts(self, ctx: Tensor, position: Position = "end") -> Tensor:
+        """[C, N, K, D]; see `Task`."""
+        return self.prompts_through.encode_prompts(ctx, self.names, position)
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """[len(texts), D]; see `Task`."""
+        return self.tower.encode_texts(texts)
+
+    def embed_words(self, text: str) -> Tensor:
+        """[tokens, d]; see `Task`."""
+        return self.tower.embed_words(text)
+
+    def subset(self, classes: IntArray) -> PromptTask:
+        """The task of some of the classes, in the order given by their indices."""
+        names = [self.classnames[k] for k in classes]
+        part = PromptTask(self.tower, names, self.templates, self.logit_scale, self.prompts_through)
+        part._whole = (self, classes)
+        return part

@@ -1,0 +1,68 @@
+"""What methods, data sets and scenarios have in common: a name, texts, and settings with words.
+
+A plug-in is one class in one file. The registry beside this file finds it and holds it to this
+contract and to that of its kind.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Settings(BaseModel):
+    """Base of every Config: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Plugin(ABC):
+    """Base of the contracts.
+
+    kind: what a plug-in of this kind is called, in words. texts: the attributes beside `name`
+    that must be texts which say something.
+    """
+
+    kind: ClassVar[str]
+    texts: ClassVar[tuple[str, ...]] = ()
+    name: ClassVar[str]
+
+    @classmethod
+    def parse(cls, argument: str) -> type[Self] | None:
+        """The class that "NAME:ARGUMENT" stands for, or NAME alone where `argument` is empty.
+
+        None if there is no such thing; UserError if an argument is missing.
+        """
+        return None if argument else cls
+
+
+P = TypeVar("P", bound=Plugin)
+
+
+def chosen(classes: Mapping[str, type[P]], name: str) -> type[P] | None:
+    """The class of this name, also of "NAME:ARGUMENT"; None if there is none, UserError for one
+    that needs an argument, without one."""
+    base, _, argument = name.partition(":")
+    cls = classes.get(name) or classes.get(base)
+    return None if cls is None else cls.parse(argument)
+
+
+def refusals(error: ValidationError, of: str) -> Iterator[str]:
+    """A sentence for each setting that is not as its Config wants it. of: whose settings."""
+    for each in error.errors():
+        where, value = ".".join(map(str, each["loc"])) or of, each["input"]
+        limits = each.get("ctx", {})
+        words = {
+            "greater_than_equal": f"must be at least {limits.get('ge')}",
+            "greater_than": f"must be above {limits.get('gt')}",
+            "less_than_equal": f"must be at most {limits.get('le')}",
+            "less_than": f"must be below {limits.get('lt')}",
+            "finite_number": "must be a finite number",
+        }.get(each["type"])
+        if words is None:
+            yield f"{where}={value!r} is refused ({of}): {each['msg']}."
+        else:
+            yield f"{where} is {value}, but {words} ({of})."
