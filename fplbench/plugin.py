@@ -1,7 +1,7 @@
 """What methods, data sets and scenarios have in common: a name, texts, and settings with words.
 
-A plug-in is one class in one file. `fplbench.plugins.registry` finds it and holds it to this contract
-and to that of its kind.
+A plug-in is one class in one file. `fplbench.plugins.registry` finds it and holds it to this
+contract and to that of its kind.
 """
 
 from __future__ import annotations

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from fplbench.plugins.registry import Found
     from fplbench.records.record import Record
     from fplbench.scenario import Scenario
+    from fplbench.strategy import Strategy
 
 
 class Kind(StrEnum):
     """What `fplbench list` lists."""
 
     methods = "methods"
+    strategies = "strategies"
     datasets = "datasets"
     scenarios = "scenarios"
     executors = "executors"
@@ -38,7 +40,7 @@ class Kind(StrEnum):
 
 
 def list_(kind: Kind, plugins: Plugins = None, data_root: DataRoot = None) -> None:
-    """List methods, data sets, scenarios, executors, backbones or presets."""
+    """List methods, strategies, data sets, scenarios, executors, backbones or presets."""
     out.print(_listing(kind, plugins or [], data_root))
 
 
@@ -61,6 +63,9 @@ def _listing(kind: Kind, plugins: Sequence[Path], root: Path | None) -> Renderab
     if kind is Kind.methods:
         methods = registry.methods(plugins)
         return Group(_methods(methods), *_broken(methods))
+    if kind is Kind.strategies:
+        strategies = registry.strategies(plugins)
+        return Group(_methods(strategies), *_broken(strategies))
     if kind is Kind.datasets:
         datasets = registry.datasets(plugins)
         return Group(_datasets(datasets, root), *_broken(datasets))
@@ -82,7 +87,7 @@ def _row(table: Table, *cells: str) -> None:
     table.add_row(*(Text(cell) for cell in cells))
 
 
-def _methods(methods: Found[Method]) -> Table:
+def _methods(methods: Found[Method] | Found[Strategy]) -> Table:
     table = _table("name", "title", "source", "from")
     for name, cls in methods.classes.items():
         _row(table, name, cls.title, cls.source, methods.origins[name])
@@ -173,9 +178,11 @@ def _record(record: Record) -> Iterator[RenderableType]:
     yield Text(record.id, style="bold")
     facts = _table("", "")
     facts.show_header = False
-    for name in ("status", "method", "dataset", "scenario", "backbone", "seed", "protocol"):
+    named = ("status", "method", "strategy", "dataset", "scenario", "backbone", "seed", "protocol")
+    for name in named:
         _row(facts, name, str(getattr(record, name)))
-    for name in ("settings", "scenario_settings", "training", "identity", "versions", "hardware"):
+    settings = ("settings", "strategy_settings", "scenario_settings", "training")
+    for name in (*settings, "identity", "versions", "hardware"):
         values = getattr(record, name)
         _row(facts, name.replace("_", " "), ", ".join(f"{k} {v}" for k, v in values.items()))
     for name, files in record.code.items():

@@ -13,7 +13,8 @@ from fplbench.errors import UserError
 Plugins = Annotated[
     list[Path] | None,
     typer.Option(
-        "--plugins", help="A folder of your own methods, data sets and scenarios; repeatable."
+        "--plugins",
+        help="A folder of your own methods, strategies, data sets, scenarios; repeatable.",
     ),
 ]
 DataRoot = Annotated[

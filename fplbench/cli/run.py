@@ -39,6 +39,13 @@ def run(
         typer.Argument(help="A grid in YAML; options given beside it take its values' place."),
     ] = None,
     methods: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
+    strategies: Annotated[
+        str | None,
+        typer.Option(
+            help="How the methods travel: names with commas between; own, each method's own, by "
+            "default."
+        ),
+    ] = None,
     datasets: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
     preset: Annotated[
         str | None,
@@ -64,8 +71,9 @@ def run(
         list[str] | None,
         typer.Option(
             "--set",
-            help="KEY=VALUE for any setting of methods, scenarios or the training, "
-            "METHOD.KEY=VALUE or SCENARIO.KEY=VALUE for one; a list [1,2] is swept; repeatable.",
+            help="KEY=VALUE for any setting of methods, strategies, scenarios or the training, "
+            "METHOD.KEY=VALUE, STRATEGY.KEY=VALUE or SCENARIO.KEY=VALUE for one; a list [1,2] is "
+            "swept; repeatable.",
         ),
     ] = None,
     validation: Annotated[
@@ -97,6 +105,7 @@ def run(
     """Run every method on every data set with every seed; what is done already is skipped."""
     axes = {
         "methods": listed(methods, "--methods"),
+        "strategies": listed(strategies, "--strategies"),
         "datasets": listed(datasets, "--datasets"),
         "scenarios": listed(scenario, "--scenario"),
         "backbones": listed(backbone, "--backbone"),

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fplbench.engine.federation import Federation
 from fplbench.engine.memory import peak_bytes
-from fplbench.engine.train import draw_steps, step_gradients
+from fplbench.engine.train import Draws, draw_steps, step_gradients
 from fplbench.spec import Training
 
 BUDGET = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}
@@ -59,7 +59,8 @@ def _bytes_of_a_step(federation: Federation, training: Training) -> int:
         models = federation.models(r, data)
         steps = draw_steps([size], [client], training.batch_size, 1, federation.seed, 1)
         first = steps.to(federation.device)
-        batch = data.batch(first.index[0], first.mask[0], first.epoch[0], models.fixed)
+        draws = Draws(r.clients, federation.generator_of(1))
+        batch = data.batch(first.index[0], first.mask[0], first.epoch[0], models.fixed, 0, draws)
         return step_gradients(
             federation.method, models.params, federation.trained, batch, federation.task
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,10 +11,12 @@ from torch import Tensor
 
 from fplbench.engine.chunks import Chunk, in_chunks
 from fplbench.engine.federation import Federation, Models, gather
+from fplbench.engine.rounds import by_falling_steps, train_locally
 from fplbench.errors import Diverged
 from fplbench.features.images import Images
 from fplbench.method import Batch, Task
 from fplbench.scenario import Exam, Question
+from fplbench.spec import Training
 
 # Elements of a tensor [clients, images, classes, patches] in one go: on a processor as many as
 # stay in its cache (FedOTP's transport is slower with more), on a GPU enough
@@ -22,18 +26,25 @@ ELEMENTS_AT_ONCE = {"cpu": 2**19, "cuda": 2**25}
 Accuracies = dict[str, NDArray[np.float64]]
 
 
-def evaluate(federation: Federation, test: Images, index: int, chunk: Chunk) -> Accuracies:
+def evaluate(
+    federation: Federation,
+    test: Images,
+    index: int,
+    chunk: Chunk,
+    training: Training | None = None,
+) -> Accuracies:
     """Accuracy in percent for each metric of each client, [C]; nan where a client has none.
 
     Metrics the method does not support are absent. Those of the shared prompt alone are [1].
-    index: the round whose downloads the clients would start from.
+    index: the round whose downloads the clients would start from. training: for methods whose
+    clients train before a test.
     """
     found: Accuracies = {}
     for exam in federation.scenario.exams:
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked:
-            found |= _examine(federation, task, exam, asked, test, index, chunk)
+            found |= _examine(federation, task, exam, asked, test, index, chunk, training)
     alone = federation.shared_model()
     for exam in federation.scenario.shared_exams if alone is not None else ():
         task = federation.task_for(exam.classes)
@@ -45,7 +56,7 @@ def evaluate(federation: Federation, test: Images, index: int, chunk: Chunk) -> 
 
 def not_applicable(federation: Federation) -> dict[str, str]:
     """The metrics this method has no number for, each with the reason."""
-    title = federation.method.title
+    title = federation.method.label
     missing: dict[str, str] = {}
     for exam in (*federation.scenario.exams, *federation.scenario.shared_exams):
         task = federation.task_for(exam.classes)
@@ -78,17 +89,36 @@ def _examine(
     test: Images,
     index: int,
     chunk: Chunk,
+    training: Training | None,
 ) -> Accuracies:
     """Every client's accuracy for each question."""
 
     def grade(clients: Tensor) -> Accuracies:
-        data = federation.local_data(clients.tolist())
-        models = federation.models(federation.round_of(clients, index), data)
+        models = _tested(federation, clients, index, training)
         rows = slice(int(clients[0]), int(clients[-1]) + 1)
         return _grade(federation, models, task, exam, asked, test, rows, index)
 
     parts = in_chunks(torch.arange(federation.clients), chunk, grade)
     return {name: np.concatenate([part[name] for part in parts]) for name in asked}
+
+
+def _tested(
+    federation: Federation, clients: Tensor, index: int, training: Training | None
+) -> Models:
+    """What the clients are tested with: what they start from, or come to from there."""
+    epochs = federation.method.test_epochs
+    if not epochs:
+        data = federation.local_data(clients.tolist())
+        return federation.models(federation.round_of(clients, index), data)
+    if training is None:
+        raise ValueError(f"{federation.method.label} trains before a test: say how")
+    order = by_falling_steps(federation, clients, training)
+    models, _ = train_locally(federation, training, federation.round_of(order, index), epochs)
+    back = torch.argsort(order).to(federation.device)
+    params, fixed = (
+        {name: t[back] for name, t in each.items()} for each in (models.params, models.fixed)
+    )
+    return replace(models, params=params, fixed=fixed)
 
 
 @torch.no_grad()

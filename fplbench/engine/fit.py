@@ -43,6 +43,6 @@ def fit(
         log = run_round(federation, training, index, chunk) if federation.trained else None
         # What is not trained does not change: one test is enough.
         if index in evaluated and (federation.trained or not accuracies):
-            accuracies = evaluate(federation, test, index, chunk)
+            accuracies = evaluate(federation, test, index, chunk, training)
         on_round(index, log, accuracies if index in evaluated else None)
     return accuracies or {}

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fplbench import rng
 from fplbench.engine.chunks import Chunk, in_chunks
-from fplbench.engine.federation import Federation
-from fplbench.engine.train import SGD, draw_steps, number_of_steps, train_clients
+from fplbench.engine.federation import Federation, Models
+from fplbench.engine.train import SGD, Draws, draw_steps, number_of_steps, train_clients
 from fplbench.errors import Diverged
 from fplbench.method import Round, Tensors
 from fplbench.spec import Training
@@ -85,17 +85,30 @@ class _Trained:
 
 
 def _train_chunk(federation: Federation, training: Training, r: Round) -> _Trained:
+    models, terms = train_locally(federation, training, r, training.local_epochs)
+    federation.keep(r.clients, models.params)
+    with torch.no_grad():
+        sent = federation.method.upload(models.params, r)
+    return _Trained(
+        sent={name: t.detach().to("cpu") for name, t in sent.items()},
+        terms={name: t.to("cpu") for name, t in terms.items()},
+        received_bytes=models.received_bytes,
+    )
+
+
+def train_locally(
+    federation: Federation, training: Training, r: Round, epochs: int
+) -> tuple[Models, Tensors]:
+    """The models of r's clients after so many local epochs, and their loss terms, each [C].
+
+    r.clients must come by falling number of steps.
+    """
     ids = r.clients.tolist()
     first = (r.index - 1) * training.local_epochs  # rounds are counted from 1
-    data = federation.local_data(ids, range(first, first + training.local_epochs))
+    data = federation.local_data(ids, range(first, first + epochs))
     models = federation.models(r, data)
     steps = draw_steps(
-        r.sizes.tolist(),
-        ids,
-        training.batch_size,
-        training.local_epochs,
-        federation.seed,
-        r.index,
+        r.sizes.tolist(), ids, training.batch_size, epochs, federation.seed, r.index
     ).to(federation.device)
     optimizer = SGD(
         training.lr_of(r.index),
@@ -112,16 +125,10 @@ def _train_chunk(federation: Federation, training: Training, r: Round) -> _Train
         models.fixed,
         federation.task,
         optimizer,
+        Draws(r.clients, federation.generator_of(r.index)),
     )
     refuse_infinite(models.params, terms, r)
-    federation.keep(r.clients, models.params)
-    with torch.no_grad():
-        sent = federation.method.upload(models.params, r)
-    return _Trained(
-        sent={name: t.detach().to("cpu") for name, t in sent.items()},
-        terms={name: t.to("cpu") for name, t in terms.items()},
-        received_bytes=models.received_bytes,
-    )
+    return models, terms
 
 
 def refuse_infinite(params: Tensors, terms: Tensors, r: Round) -> None:

@@ -7,7 +7,7 @@ all clients of a chunk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,14 +106,14 @@ def step_gradients(
     leaves = {name: params[name].detach().requires_grad_() for name in trained}
     with torch.enable_grad():
         terms = method.losses(params | leaves, batch, task)
-        if type(method).gradients is Method.gradients:
+        if not method.apart:
             grads = _differentiate(torch.stack([t.sum() for t in terms.values()]).sum(), leaves)
         else:
             by_term = {
                 name: _differentiate(term.sum(), leaves, keep=True) for name, term in terms.items()
             }
             with torch.no_grad():
-                grads = method.gradients(by_term)
+                grads = method.gradients(by_term, params, batch)
     return {name: term.detach() for name, term in terms.items()}, grads
 
 
@@ -164,6 +164,14 @@ class SGD:
 
 
 @dataclass(frozen=True)
+class Draws:
+    """Where local steps draw from. clients: [C], their ids; generator: by purpose, client, step."""
+
+    clients: Tensor
+    generator: Callable[[str, int, int], torch.Generator]
+
+
+@dataclass(frozen=True)
 class LocalData:
     """The training images of C clients, padded to the largest client, on the device.
 
@@ -196,7 +204,15 @@ class LocalData:
             trained_on=self.trained_on,
         )
 
-    def batch(self, index: Tensor, mask: Tensor, epoch: Tensor, fixed: Tensors) -> Batch:
+    def batch(
+        self,
+        index: Tensor,
+        mask: Tensor,
+        epoch: Tensor,
+        fixed: Tensors,
+        step: int = 0,
+        draws: Draws | None = None,
+    ) -> Batch:
         """The images at positions index [k, B] of the first k clients, in their epochs [k]."""
         k = len(index)
         clients = torch.arange(k, device=index.device)[:, None]
@@ -210,6 +226,9 @@ class LocalData:
             class_mask=None if self.class_mask is None else self.class_mask[:k],
             fixed={name: value[:k] for name, value in fixed.items()},
             trained_on=self.trained_on,
+            step=step,
+            clients=None if draws is None else draws.clients[:k],
+            generator=None if draws is None else draws.generator,
         )
 
 
@@ -222,6 +241,7 @@ def train_clients(
     fixed: Tensors,
     task: Task,
     optimizer: SGD,
+    draws: Draws | None = None,
 ) -> Tensors:
     """Run all steps of a round; params, each [C, ...], are moved in place.
 
@@ -231,10 +251,13 @@ def train_clients(
     sums: Tensors = {}
     for t, (k, width) in enumerate(zip(steps.active, steps.width, strict=True)):
         index, mask = steps.index[t, :k, :width], steps.mask[t, :k, :width]
-        batch = data.batch(index, mask, steps.epoch[t, :k], fixed)
+        batch = data.batch(index, mask, steps.epoch[t, :k], fixed, t, draws)
         current = {name: value[:k] for name, value in params.items()}
         terms, grads = step_gradients(method, current, trained, batch, task)
         optimizer.step(params, grads)
+        with torch.no_grad():
+            for name, value in method.after_step(current, grads, batch).items():
+                params[name][:k] = value
         for name, term in terms.items():
             total = sums.setdefault(name, torch.zeros(len(data.mask), device=term.device))
             total[:k] += term

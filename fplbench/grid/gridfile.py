@@ -11,7 +11,7 @@ import yaml
 from fplbench.errors import UserError
 from fplbench.spec import Json, Request
 
-AXES = ("methods", "datasets", "scenarios", "backbones", "seeds")
+AXES = ("methods", "strategies", "datasets", "scenarios", "backbones", "seeds")
 KEYS = (*AXES, "settings")
 
 

@@ -24,6 +24,7 @@ from fplbench.method import Method
 from fplbench.records.record import Failure, Metric, Record, Status
 from fplbench.records.words import said
 from fplbench.spec import PROTOCOL, Cell
+from fplbench.strategy import learner_of
 
 LATE = 5
 """The rounds behind `last5`, which is less of a draw than the last round where rounds differ."""
@@ -94,23 +95,26 @@ def _record(
     status: Status = "done"
     if failure is not None:
         status = "diverged" if failure.kind == "diverged" else "failed"
-    identity = bench.identity(cell, type(method))
+    learner = learner_of(method)
+    identity = bench.identity(cell, type(learner))
     scenario = bench.scenario(cell)
     return Record(
         id=cell.id(identity),
         status=status,
         method=cell.method,
-        title=method.title,
+        title=learner.title,
         dataset=cell.dataset,
         scenario=cell.scenario,
         backbone=cell.backbone,
         seed=cell.seed,
         settings=cell.settings,
+        strategy=cell.strategy,
+        strategy_settings=cell.strategy_settings,
         scenario_settings=cell.scenario_settings,
         training=cell.training.model_dump(mode="json"),
-        changed=changed(cell, type(method), type(scenario)),
+        changed=changed(cell, type(learner), type(scenario), bench.strategy(cell)),
         identity=identity,
-        code=bench.code(cell, type(method)),
+        code=bench.code(cell, type(learner)),
         protocol=PROTOCOL,
         versions=hardware.versions(),
         hardware=hardware.hardware(bench.device) | _about_chunk(chunk) | _about_places(tally),

@@ -94,5 +94,10 @@ def files(cells: Sequence[Job], bench: Workbench) -> Files:
         **{("method", job.cell.method): bench.methods.get(job.cell.method) for job in cells},
         **{("dataset", job.cell.dataset): bench.dataset(job.cell.dataset) for job in cells},
         **{("scenario", job.cell.scenario): type(bench.scenario(job.cell)) for job in cells},
+        **{
+            ("strategy", job.cell.strategy): strategy
+            for job in cells
+            if (strategy := bench.strategy(job.cell)) is not None
+        },
     }
     return {key: provenance.files(cls) for key, cls in used.items() if not provenance.is_core(cls)}

@@ -82,12 +82,12 @@ def _second(pair: tuple[str, str]) -> str:
 
 
 def _place(of: Cell | Record) -> tuple[object, ...]:
-    return (of.method, of.dataset, of.scenario, of.backbone, of.seed)
+    return (of.method, of.strategy, of.dataset, of.scenario, of.backbone, of.seed)
 
 
 def _settings(of: Cell | Record) -> dict[str, object]:
     training = of.training if isinstance(of, Record) else of.training.model_dump(mode="json")
-    groups = (of.settings, of.scenario_settings, training)
+    groups = (of.settings, of.scenario_settings, training, of.strategy_settings)
     return {f"{n}.{key}": value for n, each in enumerate(groups) for key, value in each.items()}
 
 

@@ -1,4 +1,4 @@
-"""Finds methods, data sets, scenarios, executors; the only place where the core meets a plug-in.
+"""Finds the plug-ins of every kind; the only place where the core meets one.
 
 They come from three places, and an earlier place wins a name:
 1. built in: the modules of fplbench.methods, fplbench.datasets and so on;
@@ -6,9 +6,9 @@ They come from three places, and an earlier place wins a name:
 3. other installed packages: entry points of the groups "fplbench.methods", "fplbench.datasets"
    and so on, each of them a class or a module.
 
-A module offers every public subclass of a contract that it defines; classes and
-modules whose name starts with an underscore are left alone. A plug-in that does not import or
-breaks the contract is listed with its error, and the others still work.
+A module offers every public subclass of a contract that it defines; classes and modules whose name
+starts with an underscore are left alone. A plug-in that does not import or breaks the contract is
+listed with its error, and the others still work.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
 
 from fplbench.errors import UserError
 from fplbench.plugin import Plugin, Settings, chosen
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fplbench.machine.executor import Executor
     from fplbench.method import Method
     from fplbench.scenario import Scenario
+    from fplbench.strategy import Strategy
 
 T = TypeVar("T", bound=Plugin)
 
@@ -108,6 +109,13 @@ def methods(plugins: Sequence[Path] = ()) -> Found[Method]:
     return _find(Method, "fplbench.methods", plugins)  # type: ignore[type-abstract]
 
 
+def strategies(plugins: Sequence[Path] = ()) -> Found[Strategy]:
+    """All strategies; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.strategy import Strategy
+
+    return _find(Strategy, "fplbench.strategies", plugins)
+
+
 def datasets(plugins: Sequence[Path] = ()) -> Found[Dataset]:
     """All data sets; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
     from fplbench.dataset import Dataset
@@ -115,15 +123,15 @@ def datasets(plugins: Sequence[Path] = ()) -> Found[Dataset]:
     return _find(Dataset, "fplbench.datasets", plugins)  # type: ignore[type-abstract]
 
 
-def scenarios(plugins: Sequence[Path] = ()) -> Found[Scenario]:
-    """All scenarios; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+def scenarios(plugins: Sequence[Path] | None = ()) -> Found[Scenario]:
+    """All scenarios; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
     from fplbench.scenario import Scenario
 
     return _find(Scenario, "fplbench.scenarios", plugins)  # type: ignore[type-abstract]
 
 
-def executors(plugins: Sequence[Path] = ()) -> Found[Executor]:
-    """All executors; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+def executors(plugins: Sequence[Path] | None = ()) -> Found[Executor]:
+    """All executors; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
     from fplbench.machine.executor import Executor
 
     return _find(Executor, "fplbench.executors", plugins)  # type: ignore[type-abstract]
@@ -171,12 +179,12 @@ def complaint(cls: type[Plugin]) -> str | None:
     return cls.complaint()
 
 
-def _find(base: type[T], group: str, plugins: Sequence[Path]) -> Found[T]:
+def _find(base: type[T], group: str, plugins: Sequence[Path] | None) -> Found[T]:
     # A file may have been added since the last look.
     importlib.invalidate_caches()
     found: Found[T] = Found(base.kind)
     sources = [*_built_in(group)]
-    for folder in plugin_folders(plugins):
+    for folder in [] if plugins is None else plugin_folders(plugins):
         sources += _of_folder(folder)
     sources += _of_packages(group, base)
     for source in sources:
@@ -208,15 +216,20 @@ def _add(found: Found[T], cls: type[T], origin: str) -> None:
 
 def _classes(content: object, base: type[T]) -> Iterator[type[T]]:
     """The plug-ins of this base that a module defines, or that an entry point is."""
-    if isinstance(content, type) and issubclass(content, base):
+    if _is_of(content, base):
         yield content
     if isinstance(content, ModuleType):
         inside = (content.__name__, content.__name__ + ".")
         for name, value in vars(content).items():
-            if isinstance(value, type) and issubclass(value, base) and not name.startswith("_"):
+            if _is_of(value, base) and not name.startswith("_"):
                 home = value.__module__
                 if home == inside[0] or home.startswith(inside[1]):
                     yield value
+
+
+def _is_of(value: object, base: type[T]) -> TypeGuard[type[T]]:
+    """A strategy is a method too, but of another kind."""
+    return isinstance(value, type) and issubclass(value, base) and value.kind == base.kind
 
 
 def _built_in(package: str) -> Iterator[_Source]:

@@ -7,10 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-SCHEMA = 3
-READABLE = (1, 2, 3)
+from fplbench.spec import OWN
+
+SCHEMA = 4
+READABLE = (1, 2, 3, 4)
 """Schemas of records: 1 knew neither the protocol's version nor the files of the code; 2 did not
-say itself what tables call things (records.old does)."""
+say itself what tables call things (records.old does); 3 knew no strategies."""
 
 Status = Literal["done", "diverged", "failed"]
 
@@ -67,6 +69,7 @@ class Record(_Model):
 
     training: rounds, local_epochs, batch_size, lr, ... of the engine; settings: the method's own
     hyper-parameters; scenario_settings: the scenario's (clients, shots, alpha, ...).
+    strategy: how the method travelled, "own" for its own way; strategy_settings: its settings.
     changed: the names of settings that were not the defaults when the cell was run, each with its
     group ("set.mu", "scen.alpha", "train.lr"); None in records from before this was kept.
     title: what the method is called in a paper, so that reports need no plug-in.
@@ -97,6 +100,8 @@ class Record(_Model):
     backbone: str
     seed: int
     settings: dict[str, JsonValue] = {}
+    strategy: str = OWN
+    strategy_settings: dict[str, JsonValue] = {}
     scenario_settings: dict[str, JsonValue] = {}
     training: dict[str, JsonValue] = {}
     changed: list[str] | None = None

@@ -1,10 +1,10 @@
 """Tidy pandas tables from a store, or from a folder of stores.
 
 Every table begins with the columns of CELL and ends with the cell's settings, a column each:
-"set.NAME" (the method's), "scen.NAME" (the scenario's), "train.NAME" (the engine's) and
-"ident.NAME" (fingerprints and versions); None where a cell has no such setting. Cells lie
-in folders, or in a packed file (`packed`). What cannot be read is named in a warning and in
-`table.attrs["problems"]`.
+"set.NAME" (the method's, its strategy and what of that is no default), "scen.NAME" (the
+scenario's), "train.NAME" (the engine's) and "ident.NAME" (fingerprints and versions); None where a
+cell has no such setting. Cells lie in folders, or in a packed file (`packed`). What cannot be read
+is named in a warning and in `table.attrs["problems"]`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from fplbench.records.store import (
     cell_folders,
     read_or_explain,
 )
+from fplbench.spec import OWN
 
 CELL = ["id", "status", "method", "title", "dataset", "scenario", "backbone", "seed", "finished"]
 RESULTS = [
@@ -264,8 +265,15 @@ def _table(
 
 def settings_of(record: Record) -> Row:
     """A cell's settings and identities, by their columns in the tables."""
+    travel: dict[str, JsonValue] = {}
+    if record.strategy != OWN:  # tables tell variants of a method apart by its settings
+        travel["strategy"] = record.strategy
+        for name, setting in record.strategy_settings.items():
+            if f"set.{record.strategy}.{name}" in (record.changed or ()):
+                travel[f"{record.strategy}.{name}"] = setting
+    own: dict[str, JsonValue] = {**record.settings, **travel}
     groups: dict[str, Mapping[str, JsonValue]] = {
-        "set": record.settings,
+        "set": own,
         "scen": record.scenario_settings,
         "train": record.training,
         "ident": {"protocol": record.protocol, **record.identity},
