@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fplbench.engine.chunks import Chunk, in_chunks
 from fplbench.engine.federation import Federation, Models, gather
-from fplbench.engine.rounds import by_falling_steps, train_locally
+from fplbench.engine.train import by_falling_steps, train_locally
 from fplbench.errors import Diverged
 from fplbench.features.images import Images
 from fplbench.method import Batch, Task
@@ -98,7 +98,10 @@ def _examine(
         rows = slice(int(clients[0]), int(clients[-1]) + 1)
         return _grade(federation, models, task, exam, asked, test, rows, index)
 
-    parts = in_chunks(torch.arange(federation.clients), chunk, grade)
+    parts: list[Accuracies] = []
+    for attempt in in_chunks(torch.arange(federation.clients), chunk):
+        with attempt:
+            parts.append(grade(attempt.clients))
     return {name: np.concatenate([part[name] for part in parts]) for name in asked}
 
 

@@ -19,8 +19,7 @@ from fplbench.data.progress import Progress
 from fplbench.engine.chunks import Chunk, plan_chunk
 from fplbench.engine.evaluate import Accuracies
 from fplbench.engine.federation import Federation
-from fplbench.engine.fit import OnRound, fit
-from fplbench.engine.rounds import RoundLog
+from fplbench.engine.fit import OnRound, RoundLog, fit
 from fplbench.errors import UserError
 from fplbench.features.images import Images
 from fplbench.features.stock import Workbench

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from fplbench import metrics
 from fplbench.engine.evaluate import Accuracies
-from fplbench.engine.rounds import RoundLog
+from fplbench.engine.fit import RoundLog
 from fplbench.machine import hardware
 from fplbench.records.record import Traffic
 
