@@ -24,10 +24,11 @@ demo: $(INSTALLED) ## Compare six methods on the embedded backbone and data sets
 test: $(INSTALLED) ## Run the tests, without the slow ones and those for a GPU
 	$(BIN)/pytest
 
-lint: $(INSTALLED) ## Check style and types
+lint: $(INSTALLED) ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 tables: $(INSTALLED) ## Write tables and the page of all records in RESULTS (default: results)
 	$(BIN)/fplbench tables $(RESULTS)

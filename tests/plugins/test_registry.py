@@ -25,7 +25,13 @@ def errors(found: registry.Found[Any]) -> dict[str, str]:
 
 
 def test_every_built_in_plugin_keeps_the_contract() -> None:
-    for found in (registry.methods(), registry.datasets(), registry.scenarios()):
+    for found in (
+        registry.methods(),
+        registry.strategies(),
+        registry.datasets(),
+        registry.scenarios(),
+        registry.executors(),
+    ):
         assert [broken for broken in found.broken if broken.origin == registry.BUILT_IN] == []
         assert list(found.classes) == sorted(found.classes)
 
@@ -36,6 +42,8 @@ def test_every_built_in_module_offers_something() -> None:
         ("methods", registry.methods()),
         ("datasets", registry.datasets()),
         ("scenarios", registry.scenarios()),
+        ("strategies", registry.strategies()),
+        ("executors", registry.executors()),
     ):
         files = {path.stem for path in (root / folder).glob("[!_]*.py")}
         modules = {
@@ -46,15 +54,17 @@ def test_every_built_in_module_offers_something() -> None:
         assert modules == files
 
 
-def test_imports_point_one_way() -> None:
-    """The core imports no plug-in, and a plug-in no other."""
+def test_no_plugin_folder_is_imported_by_name() -> None:
+    """methods/ and datasets/ are no packages, so the contracts of pyproject.toml do not see them;
+    nor that a plug-in imports no other of its kind."""
     root = Path(fplbench.__file__).parent
-    folders = (root, root / "methods", root / "datasets", root / "scenarios")
+    folders = (root, root / "methods", root / "datasets", root / "scenarios", root / "strategies")
     texts = {path: path.read_text() for folder in folders for path in folder.rglob("*.py")}
     assert root / "engine" / "train.py" in texts
     assert root / "methods" / "coop.py" in texts
     pattern = re.compile(
-        r"^\s*(from|import) fplbench(\.| import )(methods|datasets|scenarios)\b(?!\._)",
+        r"^\s*(from|import) fplbench(\.| import )"
+        r"(methods|datasets|scenarios|strategies|executors)\b(?!\._)",
         re.MULTILINE,
     )
     assert [path for path, text in texts.items() if pattern.search(text)] == []
