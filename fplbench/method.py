@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fplbench.clip.prompts import Position as Position
-from fplbench.plugin import Plugin
+from fplbench.plugin import Plugin, one_line
 from fplbench.plugin import Settings as Settings
 
 Tensors = dict[str, Tensor]
@@ -216,8 +216,7 @@ class Method(Plugin):
                 inputs: object = made.inputs
                 in_steps: object = made.step_inputs
             except Exception as error:
-                problem = " ".join(f"{type(error).__name__}: {error}".split())
-                return f"{cls.__name__} cannot be made with {variant}: {problem}"
+                return f"{cls.__name__} cannot be made with {variant}: {one_line(error)}"
             if isinstance(inputs, frozenset) and "pixels" in inputs:
                 return (
                     f"{cls.__name__}.inputs asks for pixels, which no method is given yet: "

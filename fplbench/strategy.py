@@ -25,6 +25,7 @@ from fplbench.method import (
     Task,
     Tensors,
 )
+from fplbench.plugin import one_line
 from fplbench.spec import OWN
 
 
@@ -52,8 +53,7 @@ class Strategy(Method):
             try:
                 cls.Config(**settings)
             except Exception as error:
-                problem = " ".join(f"{type(error).__name__}: {error}".split())
-                return f"{cls.__name__} cannot be made with {variant}: {problem}"
+                return f"{cls.__name__} cannot be made with {variant}: {one_line(error)}"
         return None
 
     @property

@@ -22,7 +22,6 @@ import os
 import pkgutil
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
 
 from fplbench.errors import UserError
-from fplbench.plugin import Plugin, Settings, chosen
+from fplbench.plugin import Plugin, Settings, chosen, one_line
 from fplbench.plugins.provenance import FOLDER
 
 if TYPE_CHECKING:
@@ -260,7 +259,7 @@ def _of_package(package: str, path: Iterable[str]) -> Iterator[_Source]:
         try:
             content = importlib.import_module(f"{package}.{info.name}")
         except (Exception, SystemExit) as error:
-            yield _Source(info.name, origin, None, _one_line(error))
+            yield _Source(info.name, origin, None, one_line(error))
         else:
             yield _Source(info.name, origin, content)
 
@@ -271,7 +270,7 @@ def _of_packages(group: str, base: type[T]) -> Iterator[_Source]:
         try:
             content: object = entry.load()
         except (Exception, SystemExit) as error:
-            yield _Source(entry.name, origin, None, _one_line(error))
+            yield _Source(entry.name, origin, None, one_line(error))
             continue
         if any(_classes(content, base)):
             yield _Source(entry.name, origin, content)
@@ -281,18 +280,6 @@ def _of_packages(group: str, base: type[T]) -> Iterator[_Source]:
                 f"and no module that defines one"
             )
             yield _Source(entry.name, origin, None, problem)
-
-
-def _one_line(error: BaseException) -> str:
-    """An import's error with the last line of the plug-in that it passed through."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    machinery = ("<frozen", str(Path(importlib.__file__).parent), __file__)
-    places = [
-        f"{Path(frame.filename).name}, line {frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(machinery)
-    ]
-    return f"{text} ({places[-1]})" if places else text
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
