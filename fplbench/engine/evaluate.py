@@ -19,8 +19,7 @@ from fplbench.scenario import Exam, Question
 from fplbench.spec import Training
 
 # Elements of a tensor [clients, images, classes, patches] in one go: on a processor as many as
-# stay in its cache (FedOTP's transport is slower with more), on a GPU enough
-# to fill it.
+# stay in its cache, on a GPU enough to fill it.
 ELEMENTS_AT_ONCE = {"cpu": 2**19, "cuda": 2**25}
 
 Accuracies = dict[str, NDArray[np.float64]]

@@ -1,8 +1,8 @@
-"""What a new record keeps for reports: the words of its scenario and the names of its metrics."""
+"""Words: what a new record keeps of them for reports, and how several are joined."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fplbench import metrics
@@ -25,3 +25,8 @@ def said(scenario: Scenario, names: Iterable[str]) -> dict[str, Any]:
             if name in asked
         },
     }
+
+
+def and_(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

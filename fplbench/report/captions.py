@@ -8,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
+from fplbench.records.words import and_
 from fplbench.report.entries import FEWER, MISSING, PARTIAL, Entry
 from fplbench.report.groups import Group, show
 from fplbench.report.significance import LEVEL, Ranking
@@ -275,8 +276,3 @@ def stopped(cells: pd.DataFrame) -> list[str]:
     if len(cells) > MOST_NOTES:
         notes.append(f"{len(cells) - MOST_NOTES} more cells diverged or failed.")
     return notes
-
-
-def and_(names: Sequence[str]) -> str:
-    """a, b and c."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

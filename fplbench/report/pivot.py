@@ -15,6 +15,7 @@ import pandas as pd
 
 from fplbench.errors import UserError
 from fplbench.records.results import LAST
+from fplbench.records.words import and_
 from fplbench.report import captions
 from fplbench.report.entries import COSTS, Entry, accuracy, average, cost, mark
 from fplbench.report.groups import (
@@ -259,7 +260,7 @@ def _caption(
     if len(metrics) == 1:
         what += f" ({title(metrics[0], about(cells))})"
     data = sorted(set(cells["dataset"]), key=natural)
-    over = "" if "dataset" in named else f" on {captions.and_(data)}"
+    over = "" if "dataset" in named else f" on {and_(data)}"
     if "dataset" not in named and len(data) > 1:
         over += ", each counting once"
     seeds = sorted({entry.seeds for row in rows for entry in row.entries if entry.mean is not None})
