@@ -20,6 +20,7 @@ from fplbench.plugins import registry
 if TYPE_CHECKING:
     from fplbench.dataset import Dataset
     from fplbench.machine.executor import Executor
+    from fplbench.measure import Measure
     from fplbench.method import Method
     from fplbench.plugins.registry import Found
     from fplbench.records.record import Record
@@ -34,13 +35,14 @@ class Kind(StrEnum):
     strategies = "strategies"
     datasets = "datasets"
     scenarios = "scenarios"
+    metrics = "metrics"
     executors = "executors"
     backbones = "backbones"
     presets = "presets"
 
 
 def list_(kind: Kind, plugins: Plugins = None, data_root: DataRoot = None) -> None:
-    """List methods, strategies, data sets, scenarios, executors, backbones or presets."""
+    """List methods, strategies, data sets, scenarios, metrics, executors, backbones or presets."""
     out.print(_listing(kind, plugins or [], data_root))
 
 
@@ -72,6 +74,9 @@ def _listing(kind: Kind, plugins: Sequence[Path], root: Path | None) -> Renderab
     if kind is Kind.scenarios:
         scenarios = registry.scenarios(plugins)
         return Group(_scenarios(scenarios), *_broken(scenarios))
+    if kind is Kind.metrics:
+        metrics = registry.metrics(plugins)
+        return Group(_metrics(metrics), *_broken(metrics))
     executors = registry.executors(plugins)
     return Group(_executors(executors), *_broken(executors))
 
@@ -114,6 +119,15 @@ def _scenarios(scenarios: Found[Scenario]) -> Table:
         settings = {**cls.Config().model_dump(), **cls.training_defaults}
         defaults = ", ".join(f"{key} {value}" for key, value in settings.items())
         _row(table, name, cls.summary, defaults, scenarios.origins[name])
+    return table
+
+
+def _metrics(metrics: Found[Measure]) -> Table:
+    table = _table("name", "what it is", "better", "from")
+    for name, cls in metrics.classes.items():
+        unit = f" ({cls.unit})" if cls.unit else ""
+        what = f"{cls.title}{unit}: {cls.meaning}"
+        _row(table, name, what, "lower" if cls.lower_is_better else "higher", metrics.origins[name])
     return table
 
 

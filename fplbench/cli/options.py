@@ -14,7 +14,7 @@ Plugins = Annotated[
     list[Path] | None,
     typer.Option(
         "--plugins",
-        help="A folder of your own methods, strategies, data sets, scenarios; repeatable.",
+        help="A folder of your own methods, strategies, data sets, scenarios, metrics; repeatable.",
     ),
 ]
 DataRoot = Annotated[

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,10 +17,11 @@ from torch import Tensor
 
 from fplbench import rng
 from fplbench.engine.chunks import Chunk, in_chunks
-from fplbench.engine.evaluate import Accuracies, evaluate
+from fplbench.engine.evaluate import ALONE, Accuracies, evaluate
 from fplbench.engine.federation import Federation, Models
 from fplbench.engine.train import by_falling_steps, train_locally
 from fplbench.features.images import Images
+from fplbench.measure import Measure
 from fplbench.method import Round, Tensors
 from fplbench.spec import Training
 
@@ -50,11 +51,13 @@ def fit(
     on_round: OnRound,
     done: int = 0,
     accuracies: Accuracies | None = None,
+    measures: Sequence[Measure] = ALONE,
 ) -> Accuracies:
     """Train and test for `training.rounds` rounds; the accuracies after the last one.
 
     The federation changes in place. chunk: how many clients are computed together.
     done, accuracies: the rounds that the federation has behind it, and the last test in them.
+    measures: of the answers in a test.
     Whoever keeps `Federation.state_dict()`, the round and the accuracies in `on_round` can go on
     from there with the bits of a run that was not interrupted: every random number is derived
     from the seed, its purpose, the client and the round.
@@ -64,7 +67,7 @@ def fit(
         log = run_round(federation, training, index, chunk) if federation.trained else None
         # What is not trained does not change: one test is enough.
         if index in evaluated and (federation.trained or not accuracies):
-            accuracies = evaluate(federation, test, index, chunk, training)
+            accuracies = evaluate(federation, test, index, chunk, training, measures)
         on_round(index, log, accuracies if index in evaluated else None)
     return accuracies or {}
 

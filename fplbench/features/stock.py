@@ -19,6 +19,7 @@ from fplbench.features.cache import features
 from fplbench.features.images import Images
 from fplbench.machine.place import Place
 from fplbench.machine.process import choose_device
+from fplbench.measure import DEFAULT, Measure
 from fplbench.method import Method, Task
 from fplbench.plugins import provenance, registry
 from fplbench.plugins.registry import Broken
@@ -39,6 +40,7 @@ class Workbench:
         self.datasets = registry.datasets(place.plugins)
         self.scenarios = registry.scenarios(place.plugins)
         self.strategies = registry.strategies(place.plugins)
+        self.metrics = registry.metrics(place.plugins)
         self._watch = watch
         self._backbones: dict[str, Backbone] = {}
         self._data: dict[str, Data] = {}
@@ -49,7 +51,7 @@ class Workbench:
     @property
     def broken(self) -> list[Broken]:
         """The plug-ins that cannot be used."""
-        every = (self.methods, self.strategies, self.datasets, self.scenarios)
+        every = (self.methods, self.strategies, self.datasets, self.scenarios, self.metrics)
         return [broken for found in every for broken in found.broken]
 
     def method(self, cell: Cell) -> Method:
@@ -78,6 +80,11 @@ class Workbench:
     def strategy(self, cell: Cell) -> type[Strategy] | None:
         """The class of the cell's strategy, None where the method travels in its own way."""
         return None if cell.strategy == OWN else self.strategies.get(cell.strategy)
+
+    def measures(self) -> list[Measure]:
+        """All there are, that of a question's bare name first."""
+        found = [cls() for cls in self.metrics.classes.values()]
+        return sorted(found, key=lambda measure: measure.name != DEFAULT)
 
     def data(self, name: str) -> Data:
         """The data set of this name, every file of it known to be readable."""

@@ -35,6 +35,7 @@ from fplbench.plugins.provenance import FOLDER
 if TYPE_CHECKING:
     from fplbench.dataset import Dataset
     from fplbench.machine.executor import Executor
+    from fplbench.measure import Measure
     from fplbench.method import Method
     from fplbench.scenario import Scenario
     from fplbench.strategy import Strategy
@@ -129,6 +130,13 @@ def scenarios(plugins: Sequence[Path] | None = ()) -> Found[Scenario]:
     return _find(Scenario, "fplbench.scenarios", plugins)  # type: ignore[type-abstract]
 
 
+def metrics(plugins: Sequence[Path] = ()) -> Found[Measure]:
+    """All measures; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.measure import Measure
+
+    return _find(Measure, "fplbench.metrics", plugins)  # type: ignore[type-abstract]
+
+
 def executors(plugins: Sequence[Path] | None = ()) -> Found[Executor]:
     """All executors; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
     from fplbench.machine.executor import Executor
@@ -169,7 +177,7 @@ def complaint(cls: type[Plugin]) -> str | None:
         return f"{cls.__name__} must define {', '.join(sorted(cls.__abstractmethods__))}"
     config: object = getattr(cls, "Config", None)
     if config is None:
-        return None
+        return cls.complaint()
     if not isinstance(config, type) or not issubclass(config, Settings):
         return f"{cls.__name__}.Config must be a subclass of fplbench.plugin.Settings"
     without = [key for key, value in config.model_fields.items() if value.is_required()]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fplbench import metrics
-from fplbench.records.record import About
+from fplbench.measure import Measure
+from fplbench.records import summary
+from fplbench.records.record import About, Scale
 from fplbench.scenario import Scenario
 
 
 def said(scenario: Scenario, names: Iterable[str]) -> dict[str, Any]:
     """Fields of a record. names: of the metrics that were measured or mean nothing."""
     asked = {*names, *scenario.headline}
-    titles = {**metrics.TITLES, **scenario.titles}
-    meanings = {**metrics.MEANINGS, **scenario.meanings}
+    titles = {**summary.TITLES, **scenario.titles}
+    meanings = {**summary.MEANINGS, **scenario.meanings}
     return {
         "headline": list(scenario.headline),
         "trade_off": list(scenario.trade_off),
@@ -25,6 +26,11 @@ def said(scenario: Scenario, names: Iterable[str]) -> dict[str, Any]:
             if name in asked
         },
     }
+
+
+def scale(measure: type[Measure]) -> Scale:
+    """What a record keeps of a measure."""
+    return Scale(**{name: getattr(measure, name) for name in Scale.model_fields})
 
 
 def and_(names: Sequence[str]) -> str:

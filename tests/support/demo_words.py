@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fplbench.metrics import TITLES
 from fplbench.records.results import load_results
+from fplbench.records.summary import TITLES
 from fplbench.report import captions
 from fplbench.report.groups import Group, split
 from fplbench.report.layout import by_data_set, entry
