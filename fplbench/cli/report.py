@@ -10,6 +10,7 @@ import typer
 
 from fplbench.cli.consoles import err, out
 from fplbench.errors import UserError
+from fplbench.measure import DEFAULT
 
 Results = Annotated[
     Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")
@@ -19,6 +20,15 @@ Reference = Annotated[
     typer.Option(
         "--reference",
         help="Beside the reference results, where setting, data, weights and seed agree.",
+    ),
+]
+
+
+Measure = Annotated[
+    str | None,
+    typer.Option(
+        help="What is made of the answers: accuracy, f1, ece, worst, or another that the records "
+        "have. In a table of your own METRIC.MEASURE names it too: --metric local,local.ece."
     ),
 ]
 
@@ -57,6 +67,7 @@ def tables(
         bool,
         typer.Option("--published", help="Papers' numbers beside ours, with what differs."),
     ] = False,
+    measure: Measure = None,
     reference: Reference = False,
 ) -> None:
     """Write LaTeX, Markdown and CSV tables of all records, or one table with rows and columns
@@ -66,32 +77,35 @@ def tables(
     folder = output or _beside(results, "tables")
     chosen = None if headline is Headline.last else headline.value
     if published:
-        if rows is not None or where or siunitx or chosen or reference:
+        if rows is not None or where or siunitx or chosen or reference or measure:
             raise UserError(
                 "--published is a table of its own: leave --rows, --where, --headline, --siunitx, "
-                "--reference."
+                "--measure, --reference."
             )
         reporting.write_published(results, folder, out, err)
         return
     if rows is None:
         if where:
             raise UserError("--where narrows down a table of your own: name its --rows too.")
-        reporting.write_tables(results, folder, chosen, siunitx, reference, out, err)
+        of = measure or DEFAULT
+        reporting.write_tables(results, folder, chosen, siunitx, reference, out, err, of)
         return
     if reference:
         raise UserError("--reference is for the tables that are always made: leave --rows out.")
     asked = [_names(rows), _names(columns), _names(metric)]
-    reporting.write_pivot(results, folder, asked, where or [], chosen, siunitx, out, err)
+    reporting.write_pivot(results, folder, asked, where or [], chosen, siunitx, out, err, measure)
 
 
 def plots(
     results: Results = Path("results"),
     output: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/plots.")] = None,
+    measure: Measure = None,
 ) -> None:
     """Draw curves, trade-offs and clients of all records as PDF and PNG."""
     from fplbench.report import write as reporting
 
-    reporting.write_plots(results, output or _beside(results, "plots"), out, err)
+    folder = output or _beside(results, "plots")
+    reporting.write_plots(results, folder, out, err, measure or DEFAULT)
 
 
 def report(

@@ -9,19 +9,22 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group as Screen
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from fplbench.errors import UserError
+from fplbench.measure import DEFAULT
 from fplbench.report import tex
-from fplbench.report.captions import setting
+from fplbench.report.captions import sentence, setting
 from fplbench.report.entries import FEWER, Entry
 from fplbench.report.escape import latex, markdown
-from fplbench.report.groups import split
+from fplbench.report.groups import Group, split
 from fplbench.report.intervals import intervals
 from fplbench.report.layout import WIDEST, Layout, Row, lay_out, long_table
 from fplbench.report.pivot import Pivot, pivot
+from fplbench.report.words import in_words
 
 NOTHING = "there are no records to report: run `fplbench run` first, or name the folder of --out"
 
@@ -43,7 +46,8 @@ def write_tables(
 
     tables.tex compiles by itself; it has the captions and \\input's NAME.tex, a bare tabular for
     each table. tables.md is for reading, tables.csv has every entry unrounded in a row of its
-    own. siunitx: numbers in its S columns. A folder without records is a UserError.
+    own. Names of another measure's tables end in its name. siunitx: numbers in its S columns. A
+    folder without records is a UserError.
     """
     groups = split(results, titles)
     tables = [layout for group in groups for layout in lay_out(group)]
@@ -52,7 +56,9 @@ def write_tables(
     problems = list(results.attrs.get("problems", []))
     if not tables:
         raise UserError("; ".join([*problems, NOTHING]))
-    return _write(tables, out, "tables", problems, siunitx)
+    measure = groups[0].measure
+    name = "tables" if measure == DEFAULT else f"tables-{measure}"
+    return _write(tables, out, name, problems, siunitx)
 
 
 def write_pivot(
@@ -99,7 +105,7 @@ def _write(
 def screen_tables(results: pd.DataFrame, titles: Mapping[str, str]) -> list[RenderableType]:
     """The headline tables with their notes, for a terminal of 100 columns."""
     return [
-        _screen(layout, setting(group), group.when)
+        _screen(layout, group)
         for group in split(results, titles)
         for layout in lay_out(group)
         if layout.kind == "headline"
@@ -108,15 +114,16 @@ def screen_tables(results: pd.DataFrame, titles: Mapping[str, str]) -> list[Rend
 
 def screen_pivot(layout: Layout) -> RenderableType:
     """One table of one's own choice, for a terminal."""
-    return Group(_screen_table(layout), Text("\n".join([layout.caption, *layout.notes]), "dim"))
+    return Screen(_screen_table(layout), Text("\n".join([layout.caption, *layout.notes]), "dim"))
 
 
-def _screen(layout: Layout, about: str, when: str) -> RenderableType:
+def _screen(layout: Layout, group: Group) -> RenderableType:
+    about = setting(group)
     data = ", ".join(head for head, _ in layout.heads)
     over = layout.caption.removeprefix(layout.caption.split(f"{about}. ")[0] + f"{about}. ")
-    below = "\n".join([f"Accuracy in percent {when}. {over}", *layout.notes])
+    below = "\n".join([f"{sentence(in_words(group.scale))} {group.when}. {over}", *layout.notes])
     title = Text(f"{data} ({about})", style="bold")
-    return Group(title, _screen_table(layout), Text(below, style="dim"), "")
+    return Screen(title, _screen_table(layout), Text(below, style="dim"), "")
 
 
 def _screen_table(layout: Layout) -> Table:
