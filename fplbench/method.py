@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fplbench.clip.prompts import Position as Position
-from fplbench.plugin import Plugin, one_line
-from fplbench.plugin import Settings as Settings
+from fplbench.plugins.base import Plugin, one_line
+from fplbench.plugins.base import Settings as Settings
 
 Tensors = dict[str, Tensor]
 INPUTS = frozenset({"pooled", "patches"})

@@ -25,7 +25,7 @@ from fplbench.method import (
     Task,
     Tensors,
 )
-from fplbench.plugin import one_line
+from fplbench.plugins.base import one_line
 from fplbench.spec import OWN
 
 

@@ -23,8 +23,8 @@ def exam(
 ) -> None:
     """Try whether a method or strategy keeps its contract; exit code 1 if it does not."""
     from fplbench.contract.exam import examine
-    from fplbench.plugin import chosen
     from fplbench.plugins import registry
+    from fplbench.plugins.base import chosen
 
     strategy = chosen(registry.strategies(plugins or []).classes, name)
     kind = strategy or registry.methods(plugins or []).get(name)

@@ -14,8 +14,8 @@ import typer
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
-from fplbench.plugin import Plugin, refusals
 from fplbench.plugins import registry
+from fplbench.plugins.base import Plugin, refusals
 from fplbench.plugins.registry import Found
 from fplbench.spec import Training
 

@@ -19,9 +19,10 @@ from fplbench.plugins import registry
 
 if TYPE_CHECKING:
     from fplbench.dataset import Dataset
-    from fplbench.machine.executor import Executor
-    from fplbench.measure import Measure
     from fplbench.method import Method
+    from fplbench.plugins.executor import Executor
+    from fplbench.plugins.format import Format
+    from fplbench.plugins.measure import Measure
     from fplbench.plugins.registry import Found
     from fplbench.records.record import Record
     from fplbench.scenario import Scenario
@@ -37,12 +38,13 @@ class Kind(StrEnum):
     scenarios = "scenarios"
     metrics = "metrics"
     executors = "executors"
+    formats = "formats"
     backbones = "backbones"
     presets = "presets"
 
 
 def list_(kind: Kind, plugins: Plugins = None, data_root: DataRoot = None) -> None:
-    """List methods, strategies, data sets, scenarios, metrics, executors, backbones or presets."""
+    """List what there is of a kind: methods, strategies, data sets and so on."""
     out.print(_listing(kind, plugins or [], data_root))
 
 
@@ -77,6 +79,9 @@ def _listing(kind: Kind, plugins: Sequence[Path], root: Path | None) -> Renderab
     if kind is Kind.metrics:
         metrics = registry.metrics(plugins)
         return Group(_metrics(metrics), *_broken(metrics))
+    if kind is Kind.formats:
+        formats = registry.formats(plugins)
+        return Group(_formats(formats), *_broken(formats))
     executors = registry.executors(plugins)
     return Group(_executors(executors), *_broken(executors))
 
@@ -128,6 +133,13 @@ def _metrics(metrics: Found[Measure]) -> Table:
         unit = f" ({cls.unit})" if cls.unit else ""
         what = f"{cls.title}{unit}: {cls.meaning}"
         _row(table, name, what, "lower" if cls.lower_is_better else "higher", metrics.origins[name])
+    return table
+
+
+def _formats(formats: Found[Format]) -> Table:
+    table = _table("name", "what it is", "usual", "from")
+    for name, cls in formats.classes.items():
+        _row(table, name, cls.summary, "yes" if cls.default else "no", formats.origins[name])
     return table
 
 

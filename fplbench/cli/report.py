@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from fplbench.cli.consoles import err, out
+from fplbench.cli.options import Plugins, listed
 from fplbench.errors import UserError
-from fplbench.measure import DEFAULT
+from fplbench.plugins import registry
+from fplbench.plugins.format import Format
+from fplbench.plugins.measure import DEFAULT
 
 Results = Annotated[
     Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")
@@ -60,27 +63,36 @@ def tables(
             "was evaluated. Never the best round."
         ),
     ] = Headline.last,
-    siunitx: Annotated[bool, typer.Option("--siunitx", help="LaTeX with siunitx's columns.")] = (
-        False
-    ),
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            help="What is written (list formats), names with commas between; by default LaTeX, "
+            "Markdown and CSV."
+        ),
+    ] = None,
+    siunitx: Annotated[
+        bool, typer.Option("--siunitx", help="LaTeX with siunitx's columns in place of the usual.")
+    ] = False,
     published: Annotated[
         bool,
         typer.Option("--published", help="Papers' numbers beside ours, with what differs."),
     ] = False,
     measure: Measure = None,
     reference: Reference = False,
+    plugins: Plugins = None,
 ) -> None:
     """Write LaTeX, Markdown and CSV tables of all records, or one table with rows and columns
     of your own choice, or our numbers beside published ones."""
     from fplbench.report import write as reporting
 
     folder = output or _beside(results, "tables")
+    written = _formats(formats, siunitx, plugins or [])
     chosen = None if headline is Headline.last else headline.value
     if published:
-        if rows is not None or where or siunitx or chosen or reference or measure:
+        if rows is not None or where or siunitx or formats or chosen or reference or measure:
             raise UserError(
-                "--published is a table of its own: leave --rows, --where, --headline, --siunitx, "
-                "--measure, --reference."
+                "--published is a table of its own: leave --rows, --where, --headline, --formats, "
+                "--siunitx, --measure, --reference."
             )
         reporting.write_published(results, folder, out, err)
         return
@@ -88,12 +100,12 @@ def tables(
         if where:
             raise UserError("--where narrows down a table of your own: name its --rows too.")
         of = measure or DEFAULT
-        reporting.write_tables(results, folder, chosen, siunitx, reference, out, err, of)
+        reporting.write_tables(results, folder, chosen, written, reference, out, err, of)
         return
     if reference:
         raise UserError("--reference is for the tables that are always made: leave --rows out.")
     asked = [_names(rows), _names(columns), _names(metric)]
-    reporting.write_pivot(results, folder, asked, where or [], chosen, siunitx, out, err, measure)
+    reporting.write_pivot(results, folder, asked, where or [], chosen, written, out, err, measure)
 
 
 def plots(
@@ -130,6 +142,14 @@ def pack(
     from fplbench.report import write as reporting
 
     reporting.pack(results, file, out, err)
+
+
+def _formats(names: str | None, siunitx: bool, plugins: list[Path]) -> list[Format]:
+    """The formats of these names; without names the usual ones."""
+    found = registry.formats(plugins)
+    wanted = listed(names, "--formats") or [n for n, cls in found.classes.items() if cls.default]
+    chosen = ["siunitx" if siunitx and name == "latex" else name for name in wanted]
+    return [found.get(name)() for name in chosen]
 
 
 def _beside(results: Path, name: str) -> Path:

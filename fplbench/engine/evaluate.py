@@ -15,9 +15,9 @@ from fplbench.engine.federation import Federation, Models, gather
 from fplbench.engine.train import by_falling_steps, train_locally
 from fplbench.errors import Diverged, UserError
 from fplbench.features.images import Images
-from fplbench.measure import DEFAULT, Answers, Measure, Sums, metric
 from fplbench.method import Batch, Task
 from fplbench.metrics.accuracy import Accuracy
+from fplbench.plugins.measure import DEFAULT, Answers, Measure, Sums, metric
 from fplbench.scenario import Exam, Question
 from fplbench.spec import Training
 

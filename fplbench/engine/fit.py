@@ -21,8 +21,8 @@ from fplbench.engine.evaluate import ALONE, Accuracies, evaluate
 from fplbench.engine.federation import Federation, Models
 from fplbench.engine.train import by_falling_steps, train_locally
 from fplbench.features.images import Images
-from fplbench.measure import Measure
 from fplbench.method import Round, Tensors
+from fplbench.plugins.measure import Measure
 from fplbench.spec import Training
 
 

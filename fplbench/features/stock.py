@@ -19,9 +19,9 @@ from fplbench.features.cache import features
 from fplbench.features.images import Images
 from fplbench.machine.place import Place
 from fplbench.machine.process import choose_device
-from fplbench.measure import DEFAULT, Measure
 from fplbench.method import Method, Task
 from fplbench.plugins import provenance, registry
+from fplbench.plugins.measure import DEFAULT, Measure
 from fplbench.plugins.registry import Broken
 from fplbench.scenario import Scenario
 from fplbench.spec import OWN, Cell, Precision

@@ -17,7 +17,7 @@ from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
 from fplbench.method import Method
-from fplbench.plugin import Settings, refusals
+from fplbench.plugins.base import Settings, refusals
 from fplbench.plugins.registry import Found
 from fplbench.scenario import Scenario
 from fplbench.spec import OWN, Cell, Json, Request, Training

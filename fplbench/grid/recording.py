@@ -19,8 +19,8 @@ from fplbench.features.stock import Workbench
 from fplbench.grid.defaults import changed
 from fplbench.grid.tally import Tally
 from fplbench.machine import hardware
-from fplbench.measure import DEFAULT, Measure, metric
 from fplbench.method import Method
+from fplbench.plugins.measure import DEFAULT, Measure, metric
 from fplbench.records import summary
 from fplbench.records.record import Failure, Metric, Record, Status
 from fplbench.records.words import said, scale

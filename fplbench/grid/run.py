@@ -13,10 +13,10 @@ from fplbench.grid.jobs import Job
 from fplbench.grid.plan import Files
 from fplbench.grid.stale import Made, earlier, told
 from fplbench.machine import process
-from fplbench.machine.executor import Executor
 from fplbench.machine.place import Place
-from fplbench.plugin import chosen
 from fplbench.plugins import provenance
+from fplbench.plugins.base import chosen
+from fplbench.plugins.executor import Executor
 from fplbench.records.store import Store
 from fplbench.spec import Cell, Request
 

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from fplbench.engine.evaluate import Accuracies
 from fplbench.engine.fit import RoundLog
 from fplbench.machine import hardware
-from fplbench.measure import Measure
+from fplbench.plugins.measure import Measure
 from fplbench.records import summary
 from fplbench.records.record import Traffic
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fplbench.measure import Answers, PerImage
+from fplbench.plugins.measure import Answers, PerImage
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fplbench.measure import Answers, Measure, Sums
+from fplbench.plugins.measure import Answers, Measure, Sums
 
 BINS = 15
 """As in Guo et al. (ICML 2017), section 5."""

@@ -29,14 +29,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
 
 from fplbench.errors import UserError
-from fplbench.plugin import Plugin, Settings, chosen, one_line
+from fplbench.plugins.base import Plugin, Settings, chosen, one_line
 from fplbench.plugins.provenance import FOLDER
 
 if TYPE_CHECKING:
     from fplbench.dataset import Dataset
-    from fplbench.machine.executor import Executor
-    from fplbench.measure import Measure
     from fplbench.method import Method
+    from fplbench.plugins.executor import Executor
+    from fplbench.plugins.format import Format
+    from fplbench.plugins.measure import Measure
     from fplbench.scenario import Scenario
     from fplbench.strategy import Strategy
 
@@ -132,14 +133,21 @@ def scenarios(plugins: Sequence[Path] | None = ()) -> Found[Scenario]:
 
 def metrics(plugins: Sequence[Path] = ()) -> Found[Measure]:
     """All measures; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
-    from fplbench.measure import Measure
+    from fplbench.plugins.measure import Measure
 
     return _find(Measure, "fplbench.metrics", plugins)  # type: ignore[type-abstract]
 
 
+def formats(plugins: Sequence[Path] | None = ()) -> Found[Format]:
+    """All formats; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
+    from fplbench.plugins.format import Format
+
+    return _find(Format, "fplbench.formats", plugins)  # type: ignore[type-abstract]
+
+
 def executors(plugins: Sequence[Path] | None = ()) -> Found[Executor]:
     """All executors; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
-    from fplbench.machine.executor import Executor
+    from fplbench.plugins.executor import Executor
 
     return _find(Executor, "fplbench.executors", plugins)  # type: ignore[type-abstract]
 
@@ -179,7 +187,7 @@ def complaint(cls: type[Plugin]) -> str | None:
     if config is None:
         return cls.complaint()
     if not isinstance(config, type) or not issubclass(config, Settings):
-        return f"{cls.__name__}.Config must be a subclass of fplbench.plugin.Settings"
+        return f"{cls.__name__}.Config must be a subclass of fplbench.plugins.base.Settings"
     without = [key for key, value in config.model_fields.items() if value.is_required()]
     if without:
         return f"every field of {cls.__name__}.Config needs a default: {', '.join(without)}"

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from fplbench.measure import DEFAULT
+from fplbench.plugins.measure import DEFAULT
 from fplbench.spec import OWN
 
 SCHEMA = 5

@@ -18,8 +18,8 @@ import pandas as pd
 from pydantic import JsonValue
 
 from fplbench.errors import UserError
-from fplbench.measure import DEFAULT, metric
 from fplbench.metrics.accuracy import Accuracy
+from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records import packed
 from fplbench.records.record import Record
 from fplbench.records.starts import Found, drawn, numbers, repeats, spread

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import stdev
 
-from fplbench.measure import DEFAULT
+from fplbench.plugins.measure import DEFAULT
 from fplbench.records.record import Record
 
 Found = list[tuple[Path, Record]]

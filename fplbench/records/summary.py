@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fplbench.measure import DEFAULT, Measure, metric
 from fplbench.metrics.accuracy import Accuracy
+from fplbench.plugins.measure import DEFAULT, Measure, metric
 
 # What the derived metrics are made of: other metrics, or all those with a prefix.
 PARTS = {

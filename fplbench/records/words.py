@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fplbench.measure import Measure
+from fplbench.plugins.measure import Measure
 from fplbench.records import summary
 from fplbench.records.record import About, Scale
 from fplbench.scenario import Scenario

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from fplbench.measure import metric
+from fplbench.plugins.measure import metric
 from fplbench.report import captions
 from fplbench.report.entries import Entry
 from fplbench.report.groups import Group
 from fplbench.report.layout import Layout, by_data_set, lay_out, quantities
 from fplbench.report.looks import COLOURS, LINES, MARKERS, looks
-from fplbench.report.tables import tabular
+from fplbench.report.tex import tabular
 
 KINDS: tuple[captions.Kind, ...] = ("headline", "more", "domains", "cost")
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from fplbench.measure import DEFAULT
+from fplbench.plugins.measure import DEFAULT
 from fplbench.records.words import and_
 from fplbench.report.entries import FEWER, MISSING, PARTIAL, Entry
 from fplbench.report.groups import Group, show

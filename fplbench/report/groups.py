@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from fplbench.measure import DEFAULT
+from fplbench.plugins.measure import DEFAULT
 from fplbench.records.record import Scale
 from fplbench.records.results import LAST
 from fplbench.report import reference_rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from fplbench.measure import DEFAULT
+from fplbench.plugins.measure import DEFAULT
 from fplbench.report import captions
 from fplbench.report.captions import Kind
 from fplbench.report.entries import COSTS, ON_GPU, PARTIAL, Entry, average, cost, mark, number

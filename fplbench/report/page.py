@@ -19,7 +19,7 @@ import pandas as pd
 
 import fplbench
 from fplbench.errors import UserError
-from fplbench.measure import DEFAULT
+from fplbench.plugins.measure import DEFAULT
 from fplbench.records.results import measures_of, results_of
 from fplbench.records.starts import Found, drawn
 from fplbench.records.store import Problem

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fplbench.errors import UserError
-from fplbench.measure import DEFAULT
+from fplbench.plugins.measure import DEFAULT
 from fplbench.records.results import ACCURACY, LAST
 from fplbench.records.words import and_
 from fplbench.report import captions

@@ -10,7 +10,7 @@ import matplotlib
 import pandas as pd
 
 from fplbench.errors import UserError
-from fplbench.measure import DEFAULT, metric
+from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records.record import Record
 from fplbench.records.results import clients_of, history_of, read_cells, results_of
 from fplbench.records.starts import Found

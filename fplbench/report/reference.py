@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 import fplbench
 from fplbench.errors import UserError
-from fplbench.measure import DEFAULT
+from fplbench.plugins.measure import DEFAULT
 from fplbench.records import packed
 from fplbench.records.record import Record
 from fplbench.records.results import Row, results_of, settings_of

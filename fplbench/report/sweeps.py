@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from fplbench.measure import DEFAULT
+from fplbench.plugins.measure import DEFAULT
 from fplbench.report.figures import MOST_PANELS, about_lines
 from fplbench.report.groups import (
     absent,

@@ -14,7 +14,8 @@ import pandas as pd
 from rich.console import Console
 
 from fplbench.errors import UserError
-from fplbench.measure import DEFAULT, metric
+from fplbench.plugins.format import Format
+from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records import packed
 from fplbench.records.results import (
     HEADLINES,
@@ -48,7 +49,7 @@ def write_tables(
     results: Path,
     output: Path,
     headline: str | None,
-    siunitx: bool,
+    formats: Sequence[Format],
     reference: bool,
     out: Console,
     err: Console,
@@ -63,7 +64,7 @@ def write_tables(
     clients = clients_of([] if headline else found, [], measure)
     if headline:
         table = with_headline(table, headline, *HEADLINES[headline])
-    _name(write(table, output, titles(table), siunitx, clients), out)
+    _name(write(table, output, titles(table), formats, clients), out)
 
 
 def write_pivot(
@@ -72,7 +73,7 @@ def write_pivot(
     asked: Sequence[tuple[str, ...]],
     where: Sequence[str],
     headline: str | None,
-    siunitx: bool,
+    formats: Sequence[Format],
     out: Console,
     err: Console,
     measure: str | None = None,
@@ -93,7 +94,7 @@ def write_pivot(
     if headline:
         table = with_headline(table, headline, *HEADLINES[headline])
     wanted = Pivot(rows, columns, metrics, parse_where(where))
-    layout, files = pivot(table, output, titles(table), wanted, siunitx)
+    layout, files = pivot(table, output, titles(table), wanted, formats)
     out.print(screen_pivot(layout))
     _name(files, out)
 

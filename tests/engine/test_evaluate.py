@@ -14,8 +14,8 @@ from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import evaluate
 from fplbench.engine.federation import Federation
 from fplbench.errors import UserError
-from fplbench.measure import Answers, Measure, PerImage
 from fplbench.plugins import registry
+from fplbench.plugins.measure import Answers, Measure, PerImage
 
 TEST = images(12, seed=2)
 MEASURES = [cls() for cls in registry.metrics().classes.values()]

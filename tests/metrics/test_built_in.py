@@ -12,11 +12,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from fplbench.measure import Answers, Measure
 from fplbench.metrics.accuracy import Accuracy
 from fplbench.metrics.ece import BINS, Calibration
 from fplbench.metrics.f1 import MacroF1
 from fplbench.metrics.worst import Worst
+from fplbench.plugins.measure import Answers, Measure
 
 NAN = float("nan")
 

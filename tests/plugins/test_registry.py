@@ -266,7 +266,7 @@ def test_the_name_of_a_broken_plugin_shows_its_error(tmp_path: Path, asked: str)
         ("summary = ' '", "Mine.summary must be a text that is not empty"),
         ("Config = make('lr', 0.1)", "Mine.Config has settings of the training: lr"),
         ("Config = make('clients', ...)", "every field of Mine.Config needs a default: clients"),
-        ("Config = dict", "Mine.Config must be a subclass of fplbench.plugin.Settings"),
+        ("Config = dict", "Mine.Config must be a subclass of fplbench.plugins.base.Settings"),
         ("describe = Scenario.describe", "Mine must define describe"),
     ],
 )
@@ -294,7 +294,7 @@ def test_a_measure_that_breaks_the_contract_is_named_with_its_error(
     tmp_path: Path, line: str, sentence: str
 ) -> None:
     text = measure_text("mine", extra=line)
-    (tmp_path / "a.py").write_text("from fplbench.measure import Measure\n" + text)
+    (tmp_path / "a.py").write_text("from fplbench.plugins.measure import Measure\n" + text)
     (tmp_path / "b.py").write_text(measure_text("sound"))
     found = registry.metrics([tmp_path])
     assert sentence in errors(found)["mine"]

@@ -93,7 +93,7 @@ class Mine(Scenario):
 def measure_text(name: str = "brier", extra: str = "") -> str:
     """A file with one measure, of which less is better."""
     return f"""\
-from fplbench.measure import PerImage
+from fplbench.plugins.measure import PerImage
 
 
 class Mine(PerImage):

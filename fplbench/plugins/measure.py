@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fplbench.plugin import Plugin
+from fplbench.plugins.base import Plugin
 
 if TYPE_CHECKING:  # reports read a measure's words and do without torch
     from torch import Tensor
