@@ -69,12 +69,12 @@ def draw_steps(
 ) -> Steps:
     """Shuffle each client's images anew for each epoch and cut them into batches.
 
-    sizes must fall, so that the clients with a step t are always the first ones. The order of a
-    client's images depends on (seed, client, round) and on nothing else.
+    Numbers of steps must fall, so that the clients with a step t are always the first ones. The
+    order of a client's images depends on (seed, client, round) and on nothing else.
     """
     counts = [number_of_steps(size, batch_size, epochs) for size in sizes]
     if sorted(counts, reverse=True) != counts:
-        raise ValueError("clients must come by falling number of images")
+        raise ValueError("clients must come by falling number of steps")
     index = np.zeros((max(counts), len(sizes), batch_size), dtype=np.int64)
     mask = np.zeros(index.shape, dtype=bool)
     # A client without a step t keeps its last epoch; nothing of it is read.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -38,15 +38,27 @@ TEST = (
 )
 
 
+class Caption(NamedTuple):
+    """what: the numbers, and of which data. about: what is alike for all of them. over: what they
+    are a mean of, and what is marked. Sentences, each."""
+
+    what: str
+    about: str
+    over: str
+
+    def __str__(self) -> str:
+        return " ".join(self)
+
+
 def caption(
     group: Group, kind: Kind, columns: Sequence[str], entries: Sequence[Sequence[Entry]]
-) -> str:
+) -> Caption:
     """What one must know to read the table, or to run it again. entries: a row's in a row."""
     averaged = kind == "average" or (kind == "intervals" and len(columns) > 1)
     several = f" {len(columns)} data sets:" if averaged or kind == "rank" else ""
     over = _over(group, kind, columns)
     unmarked = kind in ("cost", "rank", "intervals")
-    marks = "" if unmarked else " " + marked(entries, kind == "average")
+    marks = "" if unmarked else marked(entries, kind == "average")
     what = WHATS[kind].format(
         measured=in_words(group.scale),
         several=in_words(group.scale, several=True),
@@ -54,7 +66,11 @@ def caption(
         when=group.when,
     )
     what = sentence(what)
-    return f"{what} on{several} {and_(columns)}. {setting(group)}. {over}.{marks}".strip()
+    return Caption(
+        what=f"{what} on{several} {and_(columns)}.",
+        about=f"{setting(group)}.",
+        over=f"{over}. {marks}".strip(),
+    )
 
 
 def _over(group: Group, kind: Kind, columns: Sequence[str]) -> str:

@@ -229,7 +229,7 @@ def _layout(
         heads=[(where, list(heads.values()))],
         quantities=list(heads),
         rows=rows,
-        caption=captions.caption(group, "intervals", data, []),
+        caption=str(captions.caption(group, "intervals", data, [])),
         notes=[*captions.measure(group), *notes, *captions.entry_notes(labelled)],
         corner="Metric, method",
     )

@@ -38,7 +38,8 @@ class Layout:
 
     heads: (data set, its columns' titles); quantities: the columns' names in the tidy table; a
     row's entries are in the same order. corner: what the rows are.
-    caption: sentences; notes: what the entries leave unsaid.
+    caption: sentences; over: the last of them, what the numbers are a mean of; notes: what the
+    entries leave unsaid.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Layout:
     caption: str
     notes: list[str] = field(default_factory=list)
     corner: str = "Method"
+    over: str = ""
 
     @property
     def titles(self) -> list[tuple[str, str]]:
@@ -196,13 +198,15 @@ def _layout(
     data = (
         [only] if only else group.columns if kind in ("average", "rank") else [h for h, _ in heads]
     )
+    caption = captions.caption(group, kind, data, [row.entries for row in rows])
     return Layout(
         name="-".join(map(file_name, parts)),
         kind=kind,
         heads=heads,
         quantities=names,
         rows=rows,
-        caption=captions.caption(group, kind, data, [row.entries for row in rows]),
+        caption=str(caption),
+        over=caption.over,
         notes=notes,
     )
 

@@ -109,8 +109,8 @@ def screen_pivot(layout: Layout) -> RenderableType:
 def _screen(layout: Layout, group: Group) -> RenderableType:
     about = setting(group)
     data = ", ".join(head for head, _ in layout.heads)
-    over = layout.caption.removeprefix(layout.caption.split(f"{about}. ")[0] + f"{about}. ")
-    below = "\n".join([f"{sentence(in_words(group.scale))} {group.when}. {over}", *layout.notes])
+    numbers = f"{sentence(in_words(group.scale))} {group.when}. {layout.over}"
+    below = "\n".join([numbers, *layout.notes])
     title = Text(f"{data} ({about})", style="bold")
     return Screen(title, _screen_table(layout), Text(below, style="dim"), "")
 
