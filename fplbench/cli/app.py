@@ -12,6 +12,7 @@ import typer
 from fplbench.cli import exam, lists, machine, report, store
 from fplbench.cli.consoles import err
 from fplbench.cli.data import app as data
+from fplbench.cli.new import new
 from fplbench.cli.run import run
 from fplbench.cli.stability import stability
 from fplbench.errors import UserError
@@ -30,6 +31,7 @@ app.command()(store.status)
 app.command()(store.check)
 app.command()(stability)
 app.command()(exam.exam)
+app.command()(new)
 app.command()(report.tables)
 app.command()(report.plots)
 app.command()(report.report)
