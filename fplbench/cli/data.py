@@ -12,8 +12,9 @@ import typer
 
 from fplbench.cli import flags
 from fplbench.cli.consoles import err, out
-from fplbench.cli.options import DataRoot, Plugins, SkipBroken, assignments, value
+from fplbench.cli.options import DataRoot, Plugins, SkipBroken, assignments
 from fplbench.machine.caches import cache_folder
+from fplbench.plugins.written import written
 
 app = typer.Typer(
     help="Data sets: what is there, download, verify, show, partition.",
@@ -103,7 +104,7 @@ def show(
     (cls,) = overview.there([name], plugins or [], data_root)
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    path = output or Path(f"{overview.as_file(name)}-sheet.png")
+    path = output or Path(f"{overview.as_file(cls.name)}-sheet.png")
     out.print(sheet.draw(data, classes, images, seed, path), markup=False, soft_wrap=True)
 
 
@@ -129,7 +130,7 @@ def partition(
     from fplbench.data.progress import on_console
     from fplbench.plugins import registry
 
-    options = {name: value(text) for name, text in flags.given(SCENARIO, given).items()}
+    options = {name: written(text) for name, text in flags.given(SCENARIO, given).items()}
     (cls,) = overview.there([name], plugins or [], data_root)
     chosen = holdings.chosen_scenario(
         registry.scenarios(plugins or []),
@@ -139,6 +140,6 @@ def partition(
     )
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    path = output or Path(f"{overview.as_file(name)}-{chosen.name}.png")
+    path = output or Path(f"{overview.as_file(cls.name)}-{chosen.name}.png")
     for line in holdings.draw(data, name, chosen, seed, path):
         out.print(line, markup=False, soft_wrap=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fplbench.errors import UserError
+from fplbench.plugins.written import separated, unquoted, written
 
 Plugins = Annotated[
     list[Path] | None,
@@ -45,7 +45,7 @@ def listed(text: str | None, flag: str) -> tuple[str, ...] | None:
     """Names with commas between, each once; None where the flag was not given."""
     if text is None:
         return None
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    names = tuple(dict.fromkeys(unquoted(part) for part in separated(text) if part))
     if not names:
         raise UserError(f"{flag} is empty: give names with commas between, or all.")
     return names
@@ -61,28 +61,14 @@ def listed_seeds(text: str | None) -> tuple[int, ...] | None:
     return tuple(map(int, parts))
 
 
-def value(text: str) -> Any:
-    """What a user typed, as JSON has it; anything that is no JSON is a text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def swept(text: str) -> Any:
-    """The value of a flag, or a list of them."""
-    values = [value(part.strip()) for part in text.split(",")]
-    return values[0] if len(values) == 1 else values
-
-
 def assignments(texts: list[str]) -> dict[str, Any]:
     """The values of `--set KEY=VALUE`, by KEY."""
     found: dict[str, Any] = {}
     for text in texts:
-        key, equals, written = text.partition("=")
+        key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UserError(
                 f"--set {text}: write KEY=VALUE, METHOD.KEY=VALUE or SCENARIO.KEY=VALUE."
             )
-        found[key.strip()] = value(written)
+        found[key.strip()] = written(value.strip())
     return found

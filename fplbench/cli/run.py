@@ -20,12 +20,12 @@ from fplbench.cli.options import (
     assignments,
     listed,
     listed_seeds,
-    swept,
 )
 from fplbench.errors import UserError
 from fplbench.machine.caches import cache_folder
 from fplbench.machine.place import Place
 from fplbench.plugins import registry
+from fplbench.plugins.written import swept
 from fplbench.spec import Request
 
 SETTINGS = [*flags.of_training(), *flags.of_scenarios()]
@@ -138,6 +138,7 @@ def run(
 
     from fplbench.cli import cells as say  # torch: not before the mistakes above are said
     from fplbench.data.progress import on_console
+    from fplbench.data.understood import understood
     from fplbench.grid import run as of
     from fplbench.grid.scalars import require_tensorboard
     from fplbench.records.store import Store
@@ -156,6 +157,8 @@ def run(
     request = request.model_copy(update={"datasets": names})
     cells = of.cells_of(request, bench, devices[0].partition(":")[0])
     for name in names:
+        if bench.dataset(name).wants:  # the user's own: nobody else can say whether it is right
+            err.print(understood(name, bench.data(name)), markup=False, soft_wrap=True)
         for note in bench.data(name).notes:
             warn(f"{name}: {note}.")
     before = say.statuses(cells, store)

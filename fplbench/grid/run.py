@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from fplbench.clip.load import plain_name
 from fplbench.data.progress import Watch
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
@@ -43,7 +44,9 @@ def present(names: tuple[str, ...], bench: Workbench) -> tuple[tuple[str, ...], 
         absent = [reason for cls in known if cls is not None and (reason := cls().missing(root))]
         if absent:
             raise UserError("\n".join(absent))
-        return names, []
+        # A data set by two spellings of its path is one.
+        called = zip(names, known, strict=True)
+        return tuple(dict.fromkeys(n if cls is None else cls.name for n, cls in called)), []
     every = {name: cls for name, cls in bench.datasets.classes.items() if not cls.wants}
     here = tuple(name for name, cls in every.items() if cls().missing(root) is None)
     return here, [name for name in every if name not in here]
@@ -54,6 +57,8 @@ def cells_of(request: Request, bench: Workbench, device: str) -> list[Job]:
     features that their methods read computed together."""
     if request.methods == ALL:
         request = request.model_copy(update={"methods": tuple(bench.methods.classes)})
+    backbones = tuple(dict.fromkeys(plain_name(name) for name in request.backbones))
+    request = request.model_copy(update={"backbones": backbones})
     return with_ids(expand(request, bench, device), bench)
 
 

@@ -328,10 +328,28 @@ def _table(
         # As objects: beside a missing value, pandas would make the integer 16 into 16.0.
         values = [settings[cell_id].get(name) for cell_id in table["id"]]
         table[name] = pd.Series(values, index=table.index, dtype=object)
+    table["dataset"] = _data_sets(table)
     for problem in problems:
         warnings.warn(problem.message, DamagedRecordWarning, stacklevel=3)
     table.attrs["problems"] = [problem.message for problem in problems]
     return table
+
+
+def _data_sets(table: pd.DataFrame) -> pd.Series[str]:
+    """The name of each row's data set; of one that was read by several paths ("folder:PATH"), and
+    is the same by its fingerprint, the shortest."""
+    names = table["dataset"]
+    known = [name for name in ("ident.data", "ident.split") if name in table]
+    mine = table[names.str.contains(":")] if len(table) else table
+    if mine.empty or len(known) < 2:
+        return names
+    kinds = [mine["dataset"].str.partition(":")[0], *(mine[name] for name in known)]
+    shortest = mine.groupby(kinds)["dataset"].transform(lambda same: min(same, key=_by_length))
+    return shortest.reindex(names.index).fillna(names)
+
+
+def _by_length(name: str) -> tuple[int, str]:
+    return len(name), name
 
 
 def settings_of(record: Record) -> Row:

@@ -6,8 +6,9 @@ with its settings, a column a data set; the seeds are what is averaged over.
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,9 @@ WITHOUT_EFFECT = ("train.evaluations", "train.nudge")
 # An identity ("ident.NAME") is a method's, a data set's, or of the whole (weights, protocol):
 # two versions of it are two rows, two columns, two tables. Never are they seeds of one.
 OF_METHOD, OF_DATA = ("ident.method",), ("ident.data", "ident.split")
+
+# Names that Windows keeps for devices, whatever ending a file has.
+RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)
 
 AGAIN = "{} cells were run more than once with these settings; the latest counts."
 TWO_VERSIONS = "There are two versions of {}, so no average and no rank over data sets."
@@ -302,21 +306,34 @@ def _names(parts: list[pd.DataFrame], shared: list[str]) -> list[tuple[str, list
     """Of each group: a file's name, and what tells it from others of the same scenario."""
     scenarios = [str(part["scenario"].iloc[0]) for part in parts]
     found: list[tuple[str, list[str]]] = []
+    taken: set[str] = set()
     for part, scenario in zip(parts, scenarios, strict=True):
         rivals = pd.concat([p for p, s in zip(parts, scenarios, strict=True) if s == scenario])
         told = _told(part.iloc[0], _varying(rivals, shared))
-        name = file_name("-".join([scenario, *told]))
-        taken = [other for other, _ in found]
-        copies = (f"{name}-{number}" for number in itertools.count(2))
-        found.append(
-            (name if name not in taken else next(c for c in copies if c not in taken), told)
-        )
+        found.append((free_name(file_name("-".join([scenario, *told])), taken), told))
     return found
 
 
 def file_name(text: str) -> str:
-    """A name for a file that every file system and LaTeX takes."""
-    return re.sub(r"[^A-Za-z0-9.=-]+", "-", text).strip("-.")[:80].replace(".", "p")
+    """A name for a file that every file system and LaTeX takes. One that would lose letters, be
+    cut, or be a device's on Windows ends with a hash, so that two such texts have two names."""
+    name = re.sub(r"[^A-Za-z0-9.=-]+", "-", text).strip("-.").replace(".", "p")
+    whole = all(letter.isascii() or not letter.isalnum() for letter in text)
+    if name and whole and len(name) <= 80 and not RESERVED.fullmatch(name):
+        return name
+    digest = hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "replace"))
+    return f"{name[:72]}-{digest.hexdigest()[:7]}".lstrip("-")
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, or with a number behind it where it is taken, also by one that differs in case
+    alone, which many file systems do not tell apart; it is taken from now on."""
+    number, free = 1, name
+    while free.lower() in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free.lower())
+    return free
 
 
 def natural(text: str) -> list[tuple[int, str]]:

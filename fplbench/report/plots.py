@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from fplbench.records.record import Record
 from fplbench.records.results import clients_of, history_of, read_cells, results_of
 from fplbench.records.starts import Found
 from fplbench.report import figures, partitions, ranks, sweeps
-from fplbench.report.groups import Group, file_name, split
+from fplbench.report.groups import Group, file_name, free_name, split
 from fplbench.report.layout import (
     RANKED,
     over_data_sets,
@@ -47,11 +46,13 @@ def write_plots(
     if measure != DEFAULT:
         history = _of_measure(history, measure)
     files: list[Path] = []
+    groups = split(results, titles)
+    taken = {group.name.lower() for group in groups if len(group.columns) > 1}
     with matplotlib.rc_context(RC):
-        for group in split(results, titles):
+        for group in groups:
             style = looks(group.methods, titles)
             for data in group.columns:
-                name = out / _name(group, data)
+                name = out / free_name(_name(group, data), taken)
                 mine = _of_group(group.frame, group, data)
                 files += figures.curves(group, data, _of_group(history, group, data), style, name)
                 files += figures.trade_off(group, data, mine, style, name)
@@ -62,11 +63,8 @@ def write_plots(
                 if measure == DEFAULT and (record := _partition(found, group, data)):
                     files += partitions.draw(record, data, name)
             files += _ranks(group, out / group.name)
-        names = Counter[tuple[str, ...]]()
         for sweep in sweeps.find(results, titles):
-            key = (sweep.scenario, sweep.data, sweep.setting)
-            names[key] += 1
-            files += sweeps.draw(sweep, titles, out, names[key])
+            files += sweeps.draw(sweep, titles, out, taken)
     return files
 
 

@@ -16,6 +16,7 @@ from fplbench.report.groups import (
     absent,
     comparable,
     file_name,
+    free_name,
     identities,
     row_labels,
     show,
@@ -87,10 +88,10 @@ def find(results: pd.DataFrame, titles: Mapping[str, str]) -> Iterator[Sweep]:
             yield Sweep(setting, str(first["dataset"]), str(first["scenario"]), frame)
 
 
-def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, number: int) -> list[Path]:
+def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, taken: set[str]) -> list[Path]:
     """A panel a headline metric: the mean over seeds, with a bar of a standard deviation.
 
-    number: of the sweep among those of the same name, from 1.
+    taken: names of plots that are there already.
     """
     frame = sweep.frame.dropna(subset="value")
     seen = set(frame["metric"])
@@ -126,8 +127,7 @@ def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, number: int) -> lis
     legend_below(figure, panels[0], rows)
     measure = str(newest["measure"].iloc[-1])
     parts = [sweep.scenario, sweep.data, "over", bare, *([measure] if measure != DEFAULT else [])]
-    name = file_name("-".join(parts))
-    return save(figure, out / (name if number == 1 else f"{name}-{number}"))
+    return save(figure, out / free_name(file_name("-".join(parts)), taken))
 
 
 def _line(panel: Axes, frame: pd.DataFrame, setting: str, label: str, look: Look) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ from fplbench.plugins.format import Document, Format
 from fplbench.plugins.measure import DEFAULT
 from fplbench.report.captions import sentence, setting
 from fplbench.report.entries import FEWER, Entry
-from fplbench.report.groups import Group, split
+from fplbench.report.groups import Group, free_name, split
 from fplbench.report.intervals import intervals
 from fplbench.report.layout import Layout, Row, lay_out
 from fplbench.report.markdown import rest
@@ -74,6 +75,10 @@ def write_pivot(
 
 
 def _write(document: Document, out: Path, formats: Sequence[Format] | None) -> list[Path]:
+    # Two names that a file system takes for one are two files.
+    taken = set() if document.tables[0].name == document.name else {document.name.lower()}
+    apart = [replace(table, name=free_name(table.name, taken)) for table in document.tables]
+    document = replace(document, tables=apart)
     files: dict[str, str | bytes] = {}
     for each in formats if formats is not None else usual_formats():
         files |= each.files(document)
