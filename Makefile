@@ -59,7 +59,8 @@ lock: $(BIN)/uv ## Choose newer versions for requirements.lock
 		--no-header --no-annotate --upgrade --quiet --output-file requirements.lock > /dev/null
 
 clean: ## Remove what tools leave behind; the environment and the results stay
-	rm -rf build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache .grimp_cache \
+		.import_linter_cache
 	find fplbench methods datasets tests -name __pycache__ -prune -exec rm -rf {} +
 
 # uv does not read pip's settings: where only pip is told which registry to use, pip installs.
