@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,11 +135,7 @@ def run(
     where = flags.made(registry.executors(place.plugins), executor, flags.given(EXECUTORS, given))
     where.require()
 
-    from dataclasses import replace
-
     from fplbench.cli import cells as say  # torch: not before the mistakes above are said
-    from fplbench.data.progress import on_console
-    from fplbench.data.understood import understood
     from fplbench.grid import run as of
     from fplbench.grid.scalars import require_tensorboard
     from fplbench.records.store import Store
@@ -147,20 +144,7 @@ def run(
     if tensorboard:
         require_tensorboard()
     devices, store = where.devices(device), Store(output)
-    bench = of.bench_of(place, where, devices, jobs, on_console(err))
-    for broken in dict.fromkeys(bench.broken):
-        warn(f"The plug-in {broken.name} ({broken.origin}) is left out: {broken.error}")
-    names, left_out = of.present(request.datasets, bench)
-    if left_out:
-        line = f"Left out, not on disk: {', '.join(left_out)} (fplbench data list)."
-        err.print(line, markup=False, soft_wrap=True)
-    request = request.model_copy(update={"datasets": names})
-    cells = of.cells_of(request, bench, devices[0].partition(":")[0])
-    for name in names:
-        if bench.dataset(name).wants:  # the user's own: nobody else can say whether it is right
-            err.print(understood(name, bench.data(name)), markup=False, soft_wrap=True)
-        for note in bench.data(name).notes:
-            warn(f"{name}: {note}.")
+    bench, cells = say.opened(request, place, where, devices, jobs)
     before = say.statuses(cells, store)
     for line in of.changes([job.cell for job in cells if before[job.id] == "absent"], bench, store):
         warn(line)
