@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image, fromarray
 
 from fplbench.errors import UserError
-from fplbench.plugin import Plugin
+from fplbench.plugins.base import Plugin
 
 IntArray = NDArray[np.int64]
 

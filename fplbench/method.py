@@ -9,7 +9,7 @@ client, and everything a method computes for client c must depend on row c alone
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
@@ -18,11 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fplbench.clip.prompts import Position as Position
-from fplbench.plugin import Plugin
-from fplbench.plugin import Settings as Settings
+from fplbench.plugins.base import Plugin, one_line
+from fplbench.plugins.base import Settings as Settings
 
 Tensors = dict[str, Tensor]
 INPUTS = frozenset({"pooled", "patches"})
+TRAVEL = ("begin", "upload", "aggregate", "download", "merge")
+"""The hooks of a method that say what travels and what is made of it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Batch:
     training: False while predictions are made.
     trained_on: the class names of training, whatever class list is asked about now; labels that
     `memory` kept are places in it.
+    step: of the round, from 0. generator: a client's own source of randomness in the round, by
+    purpose, client and step; None in predictions, which draw nothing. clients: [C], their ids.
     """
 
     mask: Tensor
@@ -102,6 +106,22 @@ class Batch:
     fixed: Tensors = field(default_factory=dict)
     training: bool = True
     trained_on: tuple[str, ...] = ()
+    step: int = 0
+    clients: Tensor | None = None
+    generator: Callable[[str, int, int], torch.Generator] | None = None
+
+    def draw(
+        self, purpose: str, make: Callable[[torch.Generator], Tensor], step: int | None = None
+    ) -> Tensor:
+        """[C, ...]: what `make` draws for each client, on the clients' device.
+
+        step: draws of the same number are the same; by default each step has its own.
+        """
+        if self.generator is None or self.clients is None:
+            raise ValueError(f"{purpose}: only local steps draw at random")
+        number = self.step if step is None else step
+        drawn = [make(self.generator(purpose, c, number)) for c in self.clients.tolist()]
+        return torch.stack(drawn).to(self.mask.device)
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,7 @@ class Round:
     clients, sizes, times: [C], client ids, numbers of training images, rounds taken part in
     before this one. shared: the names of the tensors that travel. `generator(purpose, client)`
     is that purpose's own source of randomness in this round; client None means the server.
+    total: how many clients there are.
     """
 
     index: int
@@ -119,6 +140,7 @@ class Round:
     times: Tensor
     shared: tuple[str, ...]
     generator: Callable[[str, int | None], torch.Generator]
+    total: int
 
 
 def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
@@ -140,18 +162,36 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return kept.sum(1) / mask.sum(1).clamp(min=1)
 
 
+def equal_weights(r: Round) -> Tensor:
+    """[C]: every client counts alike."""
+    return torch.full([len(r.clients)], 1 / len(r.clients), dtype=torch.float64)
+
+
+def mean_of(uploads: Tensors, weights: Tensor) -> Tensors:
+    """The mean over the clients of each tensor [C, ...], in its own precision; weights: [C]."""
+    return {
+        name: torch.einsum("c,c...->...", weights.to(sent.device), sent.double()).to(sent.dtype)
+        for name, sent in uploads.items()
+    }
+
+
 class Method(Plugin):
     """A method of federated prompt learning.
 
-    The engine calls, in this order: `init` once; each round `download`, `merge`, `prepare` (no
-    gradient), then for every step `losses` and `gradients`, then `upload` and `aggregate`; in
-    evaluation `encode` once a client and `logits` for its images.
+    The engine calls, in this order: `init` and `begin` once; each round `download`, `merge`,
+    `prepare` (no gradient), then for every step `losses`, `gradients` and `after_step`, then
+    `upload` and `aggregate`; in evaluation `encode` once a client and `logits` for its images.
+
+    What travels and what is made of it (`TRAVEL`) may also be a strategy's (fplbench.strategy),
+    which then takes the place of the method's own.
 
     An object holds its settings and nothing else: what a hook needs of another comes through its
     arguments. `fplbench exam NAME` tries that and every other promise made here.
 
     variants: settings that take another way through the code, each with a name; exams and tests
     go through them beside the defaults.
+    strategies: names of the strategies that make sense; None: all of them, or none at all where
+    the method has a travel of its own.
     """
 
     kind = "method"
@@ -160,6 +200,7 @@ class Method(Plugin):
     source: ClassVar[str]
     Config: ClassVar[type[Settings]] = Settings
     variants: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    strategies: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, config: Settings) -> None:
         self.config = config
@@ -175,8 +216,7 @@ class Method(Plugin):
                 inputs: object = made.inputs
                 in_steps: object = made.step_inputs
             except Exception as error:
-                problem = " ".join(f"{type(error).__name__}: {error}".split())
-                return f"{cls.__name__} cannot be made with {variant}: {problem}"
+                return f"{cls.__name__} cannot be made with {variant}: {one_line(error)}"
             if isinstance(inputs, frozenset) and "pixels" in inputs:
                 return (
                     f"{cls.__name__}.inputs asks for pixels, which no method is given yet: "
@@ -202,6 +242,26 @@ class Method(Plugin):
         """Those of `inputs` that local steps read; a batch of a step is given no other patches."""
         return self.inputs
 
+    @property
+    def label(self) -> str:
+        """What sentences call it."""
+        return self.title
+
+    @property
+    def apart(self) -> bool:
+        """Whether `gradients` wants the terms of the loss differentiated one by one."""
+        return type(self).gradients is not Method.gradients
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is a `memory`, for which all of a client's images are gathered."""
+        return type(self).memory is not Method.memory
+
+    @property
+    def test_epochs(self) -> int:
+        """Local epochs that a client trains before each test; what they change is not kept."""
+        return 0
+
     @abstractmethod
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         """One client's tensors; drawn on the CPU."""
@@ -219,7 +279,7 @@ class Method(Plugin):
         logits = self.logits(params, self.encode(params, task), batch, task)
         return {"ce": cross_entropy(logits, batch)}
 
-    def gradients(self, by_term: dict[str, Tensors]) -> Tensors:
+    def gradients(self, by_term: dict[str, Tensors], params: Tensors, batch: Batch) -> Tensors:
         """The gradient to step along, from the gradient of each term; their sum by default.
 
         Override it to project, clip or add noise; the engine differentiates the terms one by
@@ -227,6 +287,13 @@ class Method(Plugin):
         """
         terms = list(by_term.values())
         return {name: torch.stack([g[name] for g in terms]).sum(0) for name in terms[0]}
+
+    def after_step(self, params: Tensors, grads: Tensors, batch: Batch) -> Tensors:
+        """Tensors that are not trained and that a step changes all the same, each [C, ...].
+
+        params: as the step left them; grads: along which it went.
+        """
+        return {}
 
     def memory(self, task: Task, batch: Batch) -> Tensors:
         """What a client keeps of its own training images all along, each [C, ...].
@@ -239,17 +306,24 @@ class Method(Plugin):
         """What stays fixed for the round, computed from its starting point; each [C, ...]."""
         return {}
 
+    def begin(self, specs: Mapping[str, Param], total: int) -> Tensors:
+        """What the server has before the first round; the shared tensors by default.
+
+        total: how many clients there are.
+        """
+        return {name: spec.value.clone() for name, spec in specs.items() if spec.shared}
+
     def upload(self, params: Tensors, r: Round) -> Tensors:
         """What the clients send, each [C, ...]; the shared tensors by default."""
         return {name: params[name] for name in r.shared}
 
+    def weights(self, r: Round) -> Tensor:
+        """[C], summing to one: what each client counts for; by default its number of images."""
+        return r.sizes.to(torch.float64) / r.sizes.sum()
+
     def aggregate(self, server: Tensors, uploads: Tensors, r: Round) -> Tensors:
-        """The server's tensors after the round; by default the mean weighted by r.sizes."""
-        weights = r.sizes.to(torch.float64) / r.sizes.sum()
-        return {
-            name: torch.einsum("c,c...->...", weights.to(sent.device), sent.double()).to(sent.dtype)
-            for name, sent in uploads.items()
-        }
+        """The server's tensors after the round; by default the mean by `weights`."""
+        return mean_of(uploads, self.weights(r))
 
     def download(self, server: Tensors, r: Round) -> Tensors:
         """What each client receives, each [C, ...]; the server's tensors by default."""
@@ -266,6 +340,10 @@ class Method(Plugin):
         It is evaluated without any client's memory.
         """
         return None
+
+    def alone(self, params: Tensors, shared: Collection[str]) -> Tensors | None:
+        """`shared_only`, for who has to know which tensors are shared."""
+        return self.shared_only(params)
 
     def supports(self, task: Task, metric: str, trained: Task) -> bool:
         """Whether this metric means anything for the method; if not, it is reported as n/a.

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fplbench.dataset import Data, IntArray
-from fplbench.plugin import Plugin
-from fplbench.plugin import Settings as Settings
+from fplbench.plugins.base import Plugin
+from fplbench.plugins.base import Settings as Settings
 from fplbench.spec import Training
 
 BoolArray = NDArray[np.bool_]

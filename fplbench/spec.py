@@ -1,8 +1,8 @@
 """What a run is: a request for a grid, the cells it expands to, and a cell's identity.
 
-A cell is one method on one data set in one scenario with one backbone, one seed and one set of
-settings. Everything that decides its numbers is in the cell or in its identity, and both go
-into its id.
+A cell is one method, travelling in one way, on one data set in one scenario with one backbone, one
+seed and one set of settings. Everything that decides its numbers is in the cell or in its identity,
+and both go into its id.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 # Rises whenever the engine or the protocol changes what a cell's numbers are.
 PROTOCOL = 2
+OWN = "own"
+"""In place of a strategy's name: a method's own travel."""
 LONGEST = 180
 """Letters of an id before its hash: a file system takes 255 bytes a name, and names are made of
 ids."""
@@ -95,12 +97,17 @@ class Training(BaseModel):
 
 
 class Cell(BaseModel):
-    """One cell with every setting resolved."""
+    """One cell with every setting resolved.
+
+    strategy: how the method travels, "own" for its own way.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str
     settings: Json
+    strategy: str = OWN
+    strategy_settings: Json = {}
     dataset: str
     scenario: str
     scenario_settings: Json
@@ -117,10 +124,12 @@ class Cell(BaseModel):
         cell = self.model_dump(mode="json")
         if not self.training.nudge:
             del cell["training"]["nudge"]  # no cell is another one because starts can be moved
+        if self.strategy == OWN:
+            del cell["strategy"], cell["strategy_settings"]  # nor because strategies exist
         whole = {"protocol": PROTOCOL, "cell": cell, "identity": identity}
         canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
-        parts = [self.method, self.dataset, self.scenario, self.backbone, f"s{self.seed}"]
+        parts = [self.named, self.dataset, self.scenario, self.backbone, f"s{self.seed}"]
         words = [re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts]
         if len("_".join(words)) > LONGEST:
             # Of a path the end tells most.
@@ -129,21 +138,26 @@ class Cell(BaseModel):
             ]
         return "_".join([*words, digest])
 
+    @property
+    def named(self) -> str:
+        """The method, and its strategy where that is not its own."""
+        return self.method if self.strategy == OWN else f"{self.method}-{self.strategy}"
+
     def label(self) -> str:
         """What progress shows."""
         moved = f", moved start {self.training.nudge}" if self.training.nudge else ""
-        return f"{self.method} on {self.dataset}, seed {self.seed}{moved}"
+        return f"{self.named} on {self.dataset}, seed {self.seed}{moved}"
 
 
 class Request(BaseModel):
     """What a user asked for, before names and settings are resolved.
 
-    scenarios: none stands for each data set's own.
+    scenarios: none stands for each data set's own. strategies: "own" is each method's.
     options: values of flags such as clients or rounds; each goes to the scenario or to the
     training, wherever a setting of that name is.
     sets: KEY -> value of `--set KEY=VALUE`, over that of a flag; KEY is "method.setting",
-    "scenario.setting" or a setting's bare name, which is everybody's who has it.
-    In both a list is swept: each of its values is run with each of the other lists'.
+    "strategy.setting", "scenario.setting" or a setting's bare name, which is everybody's who has
+    it. In both a list is swept: each of its values is run with each of the other lists'.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -151,6 +165,7 @@ class Request(BaseModel):
     methods: tuple[str, ...]
     datasets: tuple[str, ...]
     scenarios: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = (OWN,)
     seeds: tuple[int, ...] = (0,)
     backbones: tuple[str, ...] = ("tiny",)
     options: Json = {}

@@ -74,7 +74,7 @@ def test_no_new_numbers_are_written_without_a_new_version(
     file.write_text(json.dumps(kept))
     monkeypatch.setattr(protocol_numbers, "FILE", file)
     monkeypatch.setattr(protocol_numbers, "candidates", lambda: [("coop", "")])
-    monkeypatch.setattr(protocol_numbers, "workbench", lambda cache: bench)
+    monkeypatch.setattr(protocol_numbers, "workbench", lambda cache, *inputs: bench)
     protocol_numbers.main()
     assert json.loads(file.read_text()) == kept
     ((tensor, values),) = kept["methods"]["coop"].items()

@@ -13,6 +13,7 @@ import typer
 from fplbench.cli import exam, lists, machine, report, store
 from fplbench.cli.consoles import err
 from fplbench.cli.data import app as data
+from fplbench.cli.new import new
 from fplbench.cli.options import at_home
 from fplbench.cli.run import run
 from fplbench.cli.stability import stability
@@ -32,6 +33,7 @@ app.command()(at_home(store.status))
 app.command()(at_home(store.check))
 app.command()(at_home(stability))
 app.command()(at_home(exam.exam))
+app.command()(at_home(new))
 app.command()(at_home(report.tables))
 app.command()(at_home(report.plots))
 app.command()(at_home(report.report))

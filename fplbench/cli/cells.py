@@ -8,14 +8,19 @@ from contextlib import contextmanager
 import typer
 from rich.filesize import decimal
 
-from fplbench.cli.consoles import err, out
+from fplbench.cli.consoles import err, out, warn
 from fplbench.cli.screen import Screen
+from fplbench.data.progress import on_console
+from fplbench.data.understood import understood
 from fplbench.features.stock import Workbench
+from fplbench.grid import run
 from fplbench.grid.jobs import Job
 from fplbench.grid.plan import duration, estimate, planned, remember
-from fplbench.grid.run import files
 from fplbench.grid.stop import EXIT, Stopped
+from fplbench.machine.place import Place
+from fplbench.plugins.executor import Executor
 from fplbench.records.store import ForeignRecord, Store
+from fplbench.spec import Request
 
 WORDS = {
     "done": "done",
@@ -35,10 +40,32 @@ def statuses(cells: Sequence[Job], store: Store) -> Statuses:
     return {job.id: store.status(job.id) for job in cells}
 
 
+def opened(
+    request: Request, place: Place, where: Executor, devices: Sequence[str], jobs: int | None
+) -> tuple[Workbench, list[Job]]:
+    """The workbench and the cells of a request. What a user should know of plug-ins that are left
+    out and of data is said."""
+    bench = run.bench_of(place, where, devices, jobs, on_console(err))
+    for broken in dict.fromkeys(bench.broken):
+        warn(f"The plug-in {broken.name} ({broken.origin}) is left out: {broken.error}")
+    names, left_out = run.present(request.datasets, bench)
+    if left_out:
+        line = f"Left out, not on disk: {', '.join(left_out)} (fplbench data list)."
+        err.print(line, markup=False, soft_wrap=True)
+    request = request.model_copy(update={"datasets": names})
+    cells = run.cells_of(request, bench, devices[0].partition(":")[0])
+    for name in names:
+        if bench.dataset(name).wants:  # the user's own: nobody else can say whether it is right
+            err.print(understood(name, bench.data(name)), markup=False, soft_wrap=True)
+        for note in bench.data(name).notes:
+            warn(f"{name}: {note}.")
+    return bench, cells
+
+
 @contextmanager
 def watched(cells: Sequence[Job], bench: Workbench, store: Store) -> Iterator[Screen]:
     """A screen while cells are computed. Ctrl-C and SIGTERM end the command in one sentence."""
-    remember(store.root, planned(cells), files(cells, bench))
+    remember(store.root, planned(cells), run.files(cells, bench))
     headlines = {job.cell.scenario: bench.scenario(job.cell).headline for job in cells}
     with Screen(len(cells), err, headlines) as screen:
         try:

@@ -28,8 +28,8 @@ from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.grid.preset import presets
 from fplbench.machine import caches
-from fplbench.plugin import chosen
 from fplbench.plugins import registry
+from fplbench.plugins.base import chosen
 
 LITTLE_SPACE = 2_000_000_000  # bytes; features of a data set with patches take that much
 OLDEST = (3, 11)

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fplbench.cli.consoles import out
 from fplbench.cli.options import Plugins
 
+if TYPE_CHECKING:
+    from fplbench.contract.room import Candidate
+
 LINE = "{outcome:<8}{name:<15}{promise}"
 
 
 def exam(
-    method: Annotated[str, typer.Argument(help="The method's name (list methods).")],
+    name: Annotated[
+        str, typer.Argument(help="A method's or strategy's name (list methods, list strategies).")
+    ],
     plugins: Plugins = None,
 ) -> None:
-    """Try whether a method keeps its contract; exit code 1 if it does not."""
+    """Try whether a method or strategy keeps its contract; exit code 1 if it does not."""
     from fplbench.contract.exam import examine
     from fplbench.plugins import registry
+    from fplbench.plugins.base import chosen
 
-    kind = registry.methods(plugins or []).get(method)
-    variant, failed, tried = None, 0, 0
+    strategy = chosen(registry.strategies(plugins or []).classes, name)
+    kind = strategy or registry.methods(plugins or []).get(name)
+    candidate, failed, tried = None, 0, 0
     for verdict in examine(kind):
-        if verdict.candidate.variant != variant:
-            variant = verdict.candidate.variant
-            settings = ", ".join(f"{k}={v}" for k, v in kind.variants.get(variant, {}).items())
-            _say(f"{method}, {f'{variant} ({settings})' if variant else 'defaults'}")
+        if verdict.candidate != candidate:
+            candidate = verdict.candidate
+            _say(f"{name}, {_settings(candidate)}")
         check = verdict.check
         word = verdict.outcome.upper() if verdict.outcome == "failed" else verdict.outcome
         why = f": {verdict.why}" if verdict.why else ""
@@ -35,6 +41,14 @@ def exam(
         tried += verdict.outcome != "n/a"
     _say(f"{tried - failed} of {tried} checks passed.")
     raise typer.Exit(1 if failed else 0)
+
+
+def _settings(candidate: Candidate) -> str:
+    """Which settings are tried, and with what learner."""
+    settings = candidate.kind.variants.get(candidate.variant, {})
+    listed = ", ".join(f"{key}={value}" for key, value in settings.items())
+    words = f"{candidate.variant} ({listed})" if candidate.variant else "defaults"
+    return words if candidate.learner is None else f"{words}, of {candidate.learner.title}"
 
 
 def _say(line: str) -> None:

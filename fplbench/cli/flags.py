@@ -14,8 +14,8 @@ import typer
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
-from fplbench.plugin import Plugin, refusals
 from fplbench.plugins import registry
+from fplbench.plugins.base import Plugin, refusals
 from fplbench.plugins.registry import Found
 from fplbench.spec import Training
 
@@ -66,7 +66,7 @@ def of_scenarios() -> list[Flag]:
     """A flag for each setting of a scenario that needs no --plugins."""
     found: dict[str, Flag] = {}
     having: dict[str, list[str]] = {}
-    for name, cls in registry.scenarios().classes.items():
+    for name, cls in registry.scenarios(None).classes.items():
         for setting, field in cls.Config.model_fields.items():
             having.setdefault(setting, []).append(name)
             found.setdefault(setting, Flag(setting, field.description or ""))
@@ -77,7 +77,7 @@ def of_executors() -> list[Flag]:
     """A flag for each setting of an executor."""
     return [
         Flag(setting, f"{field.description} ({name})", get_origin(field.annotation) is tuple)
-        for name, cls in registry.executors().classes.items()
+        for name, cls in registry.executors(None).classes.items()
         for setting, field in cls.Config.model_fields.items()
     ]
 

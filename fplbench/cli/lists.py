@@ -19,26 +19,32 @@ from fplbench.plugins import registry
 
 if TYPE_CHECKING:
     from fplbench.dataset import Dataset
-    from fplbench.machine.executor import Executor
     from fplbench.method import Method
+    from fplbench.plugins.executor import Executor
+    from fplbench.plugins.format import Format
+    from fplbench.plugins.measure import Measure
     from fplbench.plugins.registry import Found
     from fplbench.records.record import Record
     from fplbench.scenario import Scenario
+    from fplbench.strategy import Strategy
 
 
 class Kind(StrEnum):
     """What `fplbench list` lists."""
 
     methods = "methods"
+    strategies = "strategies"
     datasets = "datasets"
     scenarios = "scenarios"
+    metrics = "metrics"
     executors = "executors"
+    formats = "formats"
     backbones = "backbones"
     presets = "presets"
 
 
 def list_(kind: Kind, plugins: Plugins = None, data_root: DataRoot = None) -> None:
-    """List methods, data sets, scenarios, executors, backbones or presets."""
+    """List what there is of a kind: methods, strategies, data sets and so on."""
     out.print(_listing(kind, plugins or [], data_root))
 
 
@@ -61,12 +67,21 @@ def _listing(kind: Kind, plugins: Sequence[Path], root: Path | None) -> Renderab
     if kind is Kind.methods:
         methods = registry.methods(plugins)
         return Group(_methods(methods), *_broken(methods))
+    if kind is Kind.strategies:
+        strategies = registry.strategies(plugins)
+        return Group(_methods(strategies), *_broken(strategies))
     if kind is Kind.datasets:
         datasets = registry.datasets(plugins)
         return Group(_datasets(datasets, root), *_broken(datasets))
     if kind is Kind.scenarios:
         scenarios = registry.scenarios(plugins)
         return Group(_scenarios(scenarios), *_broken(scenarios))
+    if kind is Kind.metrics:
+        metrics = registry.metrics(plugins)
+        return Group(_metrics(metrics), *_broken(metrics))
+    if kind is Kind.formats:
+        formats = registry.formats(plugins)
+        return Group(_formats(formats), *_broken(formats))
     executors = registry.executors(plugins)
     return Group(_executors(executors), *_broken(executors))
 
@@ -82,7 +97,7 @@ def _row(table: Table, *cells: str) -> None:
     table.add_row(*(Text(cell) for cell in cells))
 
 
-def _methods(methods: Found[Method]) -> Table:
+def _methods(methods: Found[Method] | Found[Strategy]) -> Table:
     table = _table("name", "title", "source", "from")
     for name, cls in methods.classes.items():
         _row(table, name, cls.title, cls.source, methods.origins[name])
@@ -109,6 +124,22 @@ def _scenarios(scenarios: Found[Scenario]) -> Table:
         settings = {**cls.Config().model_dump(), **cls.training_defaults}
         defaults = ", ".join(f"{key} {value}" for key, value in settings.items())
         _row(table, name, cls.summary, defaults, scenarios.origins[name])
+    return table
+
+
+def _metrics(metrics: Found[Measure]) -> Table:
+    table = _table("name", "what it is", "better", "from")
+    for name, cls in metrics.classes.items():
+        unit = f" ({cls.unit})" if cls.unit else ""
+        what = f"{cls.title}{unit}: {cls.meaning}"
+        _row(table, name, what, "lower" if cls.lower_is_better else "higher", metrics.origins[name])
+    return table
+
+
+def _formats(formats: Found[Format]) -> Table:
+    table = _table("name", "what it is", "usual", "from")
+    for name, cls in formats.classes.items():
+        _row(table, name, cls.summary, "yes" if cls.default else "no", formats.origins[name])
     return table
 
 
@@ -173,9 +204,11 @@ def _record(record: Record) -> Iterator[RenderableType]:
     yield Text(record.id, style="bold")
     facts = _table("", "")
     facts.show_header = False
-    for name in ("status", "method", "dataset", "scenario", "backbone", "seed", "protocol"):
+    named = ("status", "method", "strategy", "dataset", "scenario", "backbone", "seed", "protocol")
+    for name in named:
         _row(facts, name, str(getattr(record, name)))
-    for name in ("settings", "scenario_settings", "training", "identity", "versions", "hardware"):
+    settings = ("settings", "strategy_settings", "scenario_settings", "training")
+    for name in (*settings, "identity", "versions", "hardware"):
         values = getattr(record, name)
         _row(facts, name.replace("_", " "), ", ".join(f"{k} {v}" for k, v in values.items()))
     for name, files in record.code.items():

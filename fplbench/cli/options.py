@@ -16,7 +16,8 @@ from fplbench.plugins.written import separated, unquoted, written
 Plugins = Annotated[
     list[Path] | None,
     typer.Option(
-        "--plugins", help="A folder of your own methods, data sets and scenarios; repeatable."
+        "--plugins",
+        help="A folder of your own methods, strategies, data sets, scenarios, metrics; repeatable.",
     ),
 ]
 DataRoot = Annotated[

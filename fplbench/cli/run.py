@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,13 @@ def run(
         typer.Argument(help="A grid in YAML; options given beside it take its values' place."),
     ] = None,
     methods: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
+    strategies: Annotated[
+        str | None,
+        typer.Option(
+            help="How the methods travel: names with commas between; own, each method's own, by "
+            "default."
+        ),
+    ] = None,
     datasets: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
     preset: Annotated[
         str | None,
@@ -65,8 +73,9 @@ def run(
         list[str] | None,
         typer.Option(
             "--set",
-            help="KEY=VALUE for any setting of methods, scenarios or the training, "
-            "METHOD.KEY=VALUE or SCENARIO.KEY=VALUE for one; a list [1,2] is swept; repeatable.",
+            help="KEY=VALUE for any setting of methods, strategies, scenarios or the training, "
+            "METHOD.KEY=VALUE, STRATEGY.KEY=VALUE or SCENARIO.KEY=VALUE for one; a list [1,2] is "
+            "swept; repeatable.",
         ),
     ] = None,
     validation: Annotated[
@@ -98,6 +107,7 @@ def run(
     """Run every method on every data set with every seed; what is done already is skipped."""
     axes = {
         "methods": listed(methods, "--methods"),
+        "strategies": listed(strategies, "--strategies"),
         "datasets": listed(datasets, "--datasets"),
         "scenarios": listed(scenario, "--scenario"),
         "backbones": listed(backbone, "--backbone"),
@@ -129,11 +139,7 @@ def run(
     if not dry_run:
         require_writable(output, "the folder of records: name another one with --out")
 
-    from dataclasses import replace
-
     from fplbench.cli import cells as say  # torch: not before the mistakes above are said
-    from fplbench.data.progress import on_console
-    from fplbench.data.understood import understood
     from fplbench.grid import run as of
     from fplbench.grid.scalars import require_tensorboard
     from fplbench.records.store import Store
@@ -142,20 +148,7 @@ def run(
     if tensorboard:
         require_tensorboard()
     devices, store = where.devices(device), Store(output)
-    bench = of.bench_of(place, where, devices, jobs, on_console(err))
-    for broken in dict.fromkeys(bench.broken):
-        warn(f"The plug-in {broken.name} ({broken.origin}) is left out: {broken.error}")
-    names, left_out = of.present(request.datasets, bench)
-    if left_out:
-        line = f"Left out, not on disk: {', '.join(left_out)} (fplbench data list)."
-        err.print(line, markup=False, soft_wrap=True)
-    request = request.model_copy(update={"datasets": names})
-    cells = of.cells_of(request, bench, devices[0].partition(":")[0])
-    for name in names:
-        if bench.dataset(name).wants:  # the user's own: nobody else can say whether it is right
-            err.print(understood(name, bench.data(name)), markup=False, soft_wrap=True)
-        for note in bench.data(name).notes:
-            warn(f"{name}: {note}.")
+    bench, cells = say.opened(request, place, where, devices, jobs)
     before = say.statuses(cells, store)
     for line in of.changes([job.cell for job in cells if before[job.id] == "absent"], bench, store):
         warn(line)

@@ -62,7 +62,7 @@ class Verdict:
 
 
 def examine(kind: type[Method]) -> Iterator[Verdict]:
-    """Every check of a method's defaults, then of each variant that it declares."""
+    """Every check of a method's or strategy's defaults, then of each variant that it declares."""
     for candidate in candidates(kind):
         for check in CHECKS.values():
             yield judge(candidate, check)

@@ -124,14 +124,14 @@ def mask(candidate: Candidate) -> None:
 
 def _hidden_replaced(batch: Batch) -> Batch:
     hidden = ~batch.mask
-    kept = {"mask": batch.mask, "class_mask": batch.class_mask, "labels": batch.labels}
+    kept = {key: getattr(batch, key) for key in ("mask", "class_mask", "labels", "clients")}
     if batch.labels is not None:
         kept["labels"] = torch.where(hidden, (batch.labels + 1) % len(CLASSES), batch.labels)
     for kind in inside(batch).keys() - kept.keys():
         features = getattr(batch, kind)
         lines = hidden.view(*hidden.shape, *[1] * (features.dim() - 2))
         kept[kind] = torch.where(lines, -features.roll(1, -1), features)
-    return replace(batch, **kept)  # type: ignore[arg-type]
+    return replace(batch, **kept)
 
 
 def _seen(results: Tensors, at: Scene) -> Tensors:
@@ -203,10 +203,12 @@ def untouched(candidate: Candidate) -> None:
         text = method.encode(at.params, at.task)
         kept = {name: t.clone() for name, t in text.items()}
         method.logits(at.params, text, replace(at.exam, fixed=player.fixed(at)), at.task)
-    player.step(at)
+    _, grads = player.step(at)
+    if player.trained:
+        method.after_step(at.params, grads, at.batch)
     sent = method.upload(at.params, r)
     if sent:
-        server = {name: at.received[name][0] for name in r.shared}
+        server = at.server
         given = {name: t.clone() for name, t in (server | sent).items()}
         method.download(method.aggregate(server, sent, r), r)
         compare(server | sent, given, 0, "aggregate writes into {what}: make a new tensor.")
@@ -247,7 +249,8 @@ def shared_prompt(candidate: Candidate) -> str | None:
     """The shared prompt alone, with other private tensors behind it."""
     method, at = candidate.make(), scene(candidate)
     specs = method.init(task(), torch.Generator().manual_seed(0))
-    if method.shared_only(at.params) is None:
+    shared = [name for name, spec in specs.items() if spec.shared]
+    if method.alone(at.params, shared) is None:
         return "it has no shared prompt that is a model of its own"
     answers = []
     for sign in (1, -1):
@@ -255,7 +258,7 @@ def shared_prompt(candidate: Candidate) -> str | None:
             name: sign * at.params[name] if spec.trained and not spec.shared else at.params[name]
             for name, spec in specs.items()
         }
-        model = method.shared_only(params)
+        model = method.alone(params, shared)
         assert model is not None
         with torch.no_grad():
             text = method.encode(model, at.task)

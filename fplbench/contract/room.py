@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from fplbench import rng
 from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
 from fplbench.clip.text import TextTower
+from fplbench.contract.learners import LEARNERS
 from fplbench.dataset import IntArray
 from fplbench.engine.federation import Federation
 from fplbench.engine.train import step_gradients
@@ -28,6 +29,7 @@ from fplbench.features import backbones
 from fplbench.features.images import Images
 from fplbench.method import Batch, Method, Round, Tensors
 from fplbench.scenario import Clients, Exam, Question
+from fplbench.strategy import Strategy, learner_of
 
 CLASSES = ("cat", "polar bear", "sea_horse", "t-shirt", "DC-10")
 OTHERS = ("arctic fox", "sword-lily")
@@ -38,15 +40,23 @@ NOISE = 0.2  # far enough from the start that no two clients answer alike
 
 @dataclass(frozen=True)
 class Candidate:
-    """A method with one choice of settings. variant: that choice's name, "" for the defaults."""
+    """A method with one choice of settings, or a strategy with one around a method.
+
+    variant: that choice's name, "" for the defaults. learner: what a strategy is tried with.
+    """
 
     kind: type[Method]
     variant: str = ""
+    learner: type[Method] | None = None
 
     def make(self) -> Method:
         """A new object of it."""
         settings: Mapping[str, Any] = self.kind.variants[self.variant] if self.variant else {}
-        return self.kind(self.kind.Config(**settings))
+        config = self.kind.Config(**settings)
+        if issubclass(self.kind, Strategy):
+            assert self.learner is not None
+            return self.kind(config, self.learner(self.learner.Config()))
+        return self.kind(config)
 
     def overrides(self, *hooks: str) -> bool:
         """Whether it does one of these in a way of its own."""
@@ -59,8 +69,19 @@ class Candidate:
 
 
 def candidates(kind: type[Method]) -> list[Candidate]:
-    """A method with its defaults, then with each variant that it declares."""
-    return [Candidate(kind), *(Candidate(kind, name) for name in kind.variants)]
+    """A method with its defaults, then with each variant that it declares; a strategy so with each
+    of the learners that it goes with."""
+    variants = ["", *kind.variants]
+    if not issubclass(kind, Strategy):
+        return [Candidate(kind, variant) for variant in variants]
+    every = [Candidate(kind, variant, each) for each in LEARNERS for variant in variants]
+    return [each for each in every if _goes(each)]
+
+
+def _goes(candidate: Candidate) -> bool:
+    made = candidate.make()
+    specs = learner_of(made).init(task(), torch.Generator().manual_seed(0))
+    return isinstance(made, Strategy) and made.refusal(specs) is None
 
 
 @cache
@@ -103,8 +124,8 @@ def task_on(device: torch.device) -> PromptTask:
 class Scene:
     """All that a method is given for C clients.
 
-    params, received: tensors, each [C, ...]. batch: training images; memory: all of a client's;
-    exam: test images.
+    params, received: tensors, each [C, ...]; server: what it had before. batch: training images;
+    memory: all of a client's; exam: test images.
     """
 
     params: Tensors
@@ -112,6 +133,7 @@ class Scene:
     batch: Batch
     memory: Batch
     exam: Batch
+    server: Tensors = field(default_factory=dict)
     task: PromptTask = field(default_factory=task)
 
     def of(self, clients: slice) -> Scene:
@@ -134,6 +156,7 @@ class Scene:
             batch=changed(self.batch, change),
             memory=changed(self.memory, change),
             exam=changed(self.exam, change),
+            server=self.server,
             task=self.task,
         )
 
@@ -174,7 +197,7 @@ def scene(candidate: Candidate, seed: int = 0) -> Scene:
             for name, t in tensors.items()
         }
 
-    server = {name: specs[name].value for name in r.shared}
+    server = before = make().begin(specs, CLIENTS)
     sent = make().upload(spread(start, trained), r)
     if sent:
         server = make().aggregate(server, sent, r)
@@ -186,8 +209,8 @@ def scene(candidate: Candidate, seed: int = 0) -> Scene:
     memory, exam = (_batch("patches" in method.inputs, noise) for _ in range(2))
     allowed = torch.rand(CLIENTS, len(CLASSES), generator=noise) < 0.5
     batch = replace(batch, class_mask=_with_own(allowed, batch))
-    exam = replace(exam, labels=None, training=False)
-    return Scene(params, received, batch, memory, exam)
+    exam = replace(exam, labels=None, training=False, clients=None, generator=None)
+    return Scene(params, received, batch, memory, exam, before)
 
 
 def _with_own(allowed: Tensor, batch: Batch) -> Tensor:
@@ -205,6 +228,8 @@ def _batch(with_patches: bool, noise: torch.Generator) -> Batch:
         patches=patches if with_patches else None,
         labels=torch.randint(len(CLASSES), shape, generator=noise),
         trained_on=CLASSES,
+        clients=torch.arange(CLIENTS),
+        generator=partial(rng.generator, 0),
     )
 
 
@@ -261,6 +286,7 @@ def round_of(clients: int = CLIENTS, shared: tuple[str, ...] = ()) -> Round:
         times=torch.zeros(clients, dtype=torch.long),
         shared=shared,
         generator=generator,
+        total=CLIENTS,
     )
 
 

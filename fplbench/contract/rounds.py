@@ -13,7 +13,7 @@ from fplbench.contract.verdict import PRECISION, Failed, compare
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import Accuracies, evaluate
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round
+from fplbench.engine.fit import run_round
 from fplbench.method import Method, Round, Tensors
 from fplbench.spec import Training
 
@@ -28,14 +28,15 @@ class Course:
     """Two rounds of a federation.
 
     states: server and private tensors at the start and after each round. clients: who took part
-    in each. sent, sizes: what the first round's clients sent, each [C, ...], and their images.
+    in each. sent: what the first round's clients sent, each [C, ...]; weights: what each counts
+    for, [C].
     federation: as it is in the end.
     """
 
     states: tuple[Tensors, ...]
     clients: tuple[tuple[int, ...], ...]
     sent: Tensors
-    sizes: torch.Tensor
+    weights: torch.Tensor
     federation: Federation
 
 
@@ -47,7 +48,7 @@ def course(candidate: Candidate, at_once: int, evaluated: bool = False) -> Cours
     sent: list[tuple[Tensors, torch.Tensor]] = []
 
     def aggregate(server: Tensors, uploads: Tensors, r: Round) -> Tensors:
-        sent.append((uploads, r.sizes))
+        sent.append((uploads, method.weights(r)))
         return type(method).aggregate(method, server, uploads, r)
 
     method.aggregate = aggregate  # type: ignore[method-assign]
@@ -57,8 +58,8 @@ def course(candidate: Candidate, at_once: int, evaluated: bool = False) -> Cours
         if evaluated:
             _grade(fed, index)
         states.append(_state(fed))
-    uploads, sizes = sent[0] if sent else ({}, torch.ones(0))
-    return Course(tuple(states), tuple(clients), uploads, sizes, fed)
+    uploads, weights = sent[0] if sent else ({}, torch.ones(0))
+    return Course(tuple(states), tuple(clients), uploads, weights, fed)
 
 
 def _state(fed: Federation) -> Tensors:
@@ -67,7 +68,7 @@ def _state(fed: Federation) -> Tensors:
 
 
 def _grade(fed: Federation, index: int) -> Accuracies:
-    return evaluate(fed, exam_images(fed.method), index, Chunk(fed.clients))
+    return evaluate(fed, exam_images(fed.method), index, Chunk(fed.clients), TRAINING)
 
 
 def chunks(candidate: Candidate) -> str | None:
@@ -92,9 +93,8 @@ def average(candidate: Candidate) -> str | None:
     if candidate.overrides("upload", "aggregate"):
         return "it sends or aggregates in a way of its own"
     run = course(candidate, 4)
-    weights = run.sizes.double() / run.sizes.sum()
     means = {
-        f"server's {name!r}": torch.einsum("c,c...->...", weights, t.double()).to(t.dtype)
+        f"server's {name!r}": torch.einsum("c,c...->...", run.weights, t.double()).to(t.dtype)
         for name, t in run.sent.items()
     }
     after = run.states[1]

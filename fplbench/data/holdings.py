@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from fplbench.dataset import Data, IntArray
 from fplbench.errors import UserError
 from fplbench.machine.fonts import fit
-from fplbench.plugin import refusals
+from fplbench.plugins.base import refusals
 from fplbench.plugins.registry import Found
 from fplbench.plugins.written import read
 from fplbench.scenario import Clients, Scenario

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fplbench import rng
 from fplbench.dataset import IntArray
-from fplbench.engine.train import LocalData, pad_rows
+from fplbench.engine.local_data import LocalData, pad_rows
 from fplbench.features.images import Images
 from fplbench.method import Method, Param, Round, Task, Tensors
 from fplbench.scenario import Clients
@@ -76,7 +76,7 @@ class Federation:
         self.specs: dict[str, Param] = first
         self.trained = tuple(name for name, p in first.items() if p.trained)
         self.shared = tuple(name for name, p in first.items() if p.shared)
-        self.server: Tensors = {name: first[name].value.clone() for name in self.shared}
+        self.server: Tensors = self.method.begin(first, self.clients)
         self.private: Tensors = {
             name: p.value.expand(self.clients, *p.value.shape).clone()
             for name, p in first.items()
@@ -117,7 +117,16 @@ class Federation:
             times=self.times[clients],
             shared=self.shared,
             generator=generator,
+            total=self.clients,
         )
+
+    def generator_of(self, index: int) -> Callable[[str, int, int], torch.Generator]:
+        """Where the local steps of a round draw from, by purpose, client and step."""
+
+        def generator(purpose: str, client: int, step: int) -> torch.Generator:
+            return rng.generator(self.seed, "step", purpose, client, index, step)
+
+        return generator
 
     @torch.no_grad()
     def models(self, r: Round, data: LocalData | None) -> Models:
@@ -139,7 +148,7 @@ class Federation:
         received = {name: t.to(self.device) for name, t in received.items()}
         params = {name: t.clone() for name, t in self.method.merge(params, received).items()}
         fixed: Tensors = {}
-        if data is not None and type(self.method).memory is not Method.memory:
+        if data is not None and self.method.remembers:
             fixed = self.method.memory(self.task, data.everything())
         fixed = fixed | self.method.prepare(params, received, self.task)
         return Models(params, fixed, sent)
@@ -148,10 +157,10 @@ class Federation:
     def shared_model(self) -> Models | None:
         """The shared prompt alone, as one client without memory; None where there is none."""
         params = {
-            name: self.server.get(name, spec.value)[None].to(self.device)
+            name: (self.server[name] if name in self.shared else spec.value)[None].to(self.device)
             for name, spec in self.specs.items()
         }
-        alone = self.method.shared_only(params)
+        alone = self.method.alone(params, self.shared)
         return None if alone is None else Models(alone, {}, 0, alone=True)
 
     @torch.no_grad()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fplbench.machine.executor import Executor
 from fplbench.machine.place import Place
+from fplbench.plugins.executor import Executor
 
 if TYPE_CHECKING:
     from fplbench.features.stock import Workbench

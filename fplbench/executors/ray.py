@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from fplbench.machine.executor import Executor
 from fplbench.machine.place import Place
-from fplbench.plugin import Settings
+from fplbench.plugins.base import Settings
+from fplbench.plugins.executor import Executor
 
 if TYPE_CHECKING:
     from fplbench.features.stock import Workbench

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from fplbench.errors import UserError
 from fplbench.grid import slurm_options
-from fplbench.machine.executor import Executor
 from fplbench.machine.place import Place
-from fplbench.plugin import Settings
+from fplbench.plugins.base import Settings
+from fplbench.plugins.executor import Executor
 
 if TYPE_CHECKING:
     from fplbench.features.stock import Workbench

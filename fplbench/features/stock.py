@@ -21,9 +21,11 @@ from fplbench.machine.place import Place
 from fplbench.machine.process import choose_device
 from fplbench.method import Method, Task
 from fplbench.plugins import provenance, registry
+from fplbench.plugins.measure import DEFAULT, Measure
 from fplbench.plugins.registry import Broken
 from fplbench.scenario import Scenario
-from fplbench.spec import Cell, Precision
+from fplbench.spec import OWN, Cell, Precision
+from fplbench.strategy import Strategy
 
 
 class Workbench:
@@ -37,6 +39,8 @@ class Workbench:
         self.methods = registry.methods(place.plugins)
         self.datasets = registry.datasets(place.plugins)
         self.scenarios = registry.scenarios(place.plugins)
+        self.strategies = registry.strategies(place.plugins)
+        self.metrics = registry.metrics(place.plugins)
         self._watch = watch
         self._backbones: dict[str, Backbone] = {}
         self._data: dict[str, Data] = {}
@@ -47,12 +51,16 @@ class Workbench:
     @property
     def broken(self) -> list[Broken]:
         """The plug-ins that cannot be used."""
-        return [*self.methods.broken, *self.datasets.broken, *self.scenarios.broken]
+        every = (self.methods, self.strategies, self.datasets, self.scenarios, self.metrics)
+        return [broken for found in every for broken in found.broken]
 
     def method(self, cell: Cell) -> Method:
-        """The cell's method with its settings."""
+        """The cell's method with its settings, in its strategy."""
         cls = self.methods.get(cell.method)
-        return cls(cls.Config(**cell.settings))
+        made, strategy = cls(cls.Config(**cell.settings)), self.strategy(cell)
+        if strategy is None:
+            return made
+        return strategy(strategy.Config(**cell.strategy_settings), made)
 
     def backbone(self, name: str) -> Backbone:
         """The frozen CLIP of this name, on the device."""
@@ -68,6 +76,15 @@ class Workbench:
         """The cell's scenario with its settings."""
         cls = self.scenarios.get(cell.scenario)
         return cls(cls.Config(**cell.scenario_settings))
+
+    def strategy(self, cell: Cell) -> type[Strategy] | None:
+        """The class of the cell's strategy, None where the method travels in its own way."""
+        return None if cell.strategy == OWN else self.strategies.get(cell.strategy)
+
+    def measures(self) -> list[Measure]:
+        """All there are, that of a question's bare name first."""
+        found = [cls() for cls in self.metrics.classes.values()]
+        return sorted(found, key=lambda measure: measure.name != DEFAULT)
 
     def data(self, name: str) -> Data:
         """The data set of this name, every file of it known to be readable."""
@@ -170,7 +187,10 @@ class Workbench:
         }
 
     def _plugins(self, cell: Cell, method: type[Method]) -> dict[str, type]:
-        """The classes whose code is part of the identity; the core's scenarios are not."""
+        """The classes whose code is part of the identity; the core's scenarios and strategies
+        are not."""
         found: dict[str, type] = {"method": method, "dataset": self.dataset(cell.dataset)}
-        scenario = self.scenarios.get(cell.scenario)
-        return found if provenance.is_core(scenario) else found | {"scenario": scenario}
+        others = {"scenario": self.scenarios.get(cell.scenario), "strategy": self.strategy(cell)}
+        return found | {
+            kind: cls for kind, cls in others.items() if cls and not provenance.is_core(cls)
+        }

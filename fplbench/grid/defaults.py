@@ -8,6 +8,7 @@ from fplbench.features.backbones import method_defaults, training_defaults
 from fplbench.method import Method
 from fplbench.scenario import Scenario
 from fplbench.spec import Cell, Json, Training
+from fplbench.strategy import Strategy
 
 
 def training(backbone: str, scenario: type[Scenario]) -> Json:
@@ -21,21 +22,31 @@ def settings(backbone: str, method: type[Method]) -> Json:
     return {name: value for name, value in method_defaults(backbone).items() if name in fields}
 
 
-def changed(cell: Cell, method: type[Method], scenario: type[Scenario]) -> list[str]:
+def changed(
+    cell: Cell,
+    method: type[Method],
+    scenario: type[Scenario],
+    strategy: type[Strategy] | None = None,
+) -> list[str]:
     """The settings that are not the defaults of today: "set.NAME" (the method's), "scen.NAME",
-    "train.NAME". A setting without a default is one of them."""
+    "train.NAME". A setting without a default is one of them, and so is a strategy."""
     usual = Training(**training(cell.backbone, scenario)).model_dump(mode="json")
     groups = {
         "set": (cell.settings, _defaults(method.Config) | settings(cell.backbone, method)),
         "scen": (cell.scenario_settings, _defaults(scenario.Config)),
         "train": (cell.training.model_dump(mode="json"), usual),
     }
-    return [
+    found = [
         f"{group}.{name}"
         for group, (mine, defaults) in groups.items()
         for name, value in mine.items()
         if name not in defaults or defaults[name] != value
     ]
+    if strategy is None:
+        return found
+    defaults = _defaults(strategy.Config)
+    own = [name for name, value in cell.strategy_settings.items() if defaults.get(name) != value]
+    return [*found, "set.strategy", *(f"set.{cell.strategy}.{name}" for name in own)]
 
 
 def _defaults(settings: type[BaseModel]) -> Json:

@@ -9,18 +9,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
+from fplbench import rng
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
 from fplbench.method import Method
-from fplbench.plugin import Settings, refusals
+from fplbench.plugins.base import Settings, refusals
 from fplbench.plugins.registry import Found
 from fplbench.plugins.written import Swept, read, takes_text
 from fplbench.scenario import Scenario
-from fplbench.spec import Cell, Json, Request, Training
+from fplbench.spec import OWN, Cell, Json, Request, Training
 from fplbench.split.check import faults
+from fplbench.strategy import Strategy, refusal
 
 
 @dataclass
@@ -56,6 +59,7 @@ def expand(
         for name, cls in sets.items()
         for scenario in request.scenarios or (cls.default_scenario,)
     ]
+    ways = _look_up((n for n in request.strategies if n != OWN), bench.strategies, problems)
     scenarios = _look_up(dict.fromkeys(name for _, name in pairs), bench.scenarios, problems)
     for key, value in (request.options | request.sets).items():
         if value == []:
@@ -63,12 +67,13 @@ def expand(
     problems.refuse()
     known = {(name, scenario): scenarios[scenario] for name, scenario in pairs}
     _check_options(request, scenarios, problems)
-    _check_sets(request, classes, scenarios, problems)
+    _check_sets(request, classes, scenarios, ways, problems)
+    pairs_of = list(_pairs(request, classes, ways, problems))
     request = _with_whole_names(request, known, bench)
     cells: dict[str, Cell] = {}
     for point, place in _places(request, known, bench, problems):
-        for name, method in classes.items():
-            cell = _cell(point, name, method, place, problems)
+        for method, strategy in pairs_of:
+            cell = _cell(point, method, strategy, place, problems)
             if cell is not None:
                 # A swept setting that a method lacks gives it one cell, not many.
                 cells.setdefault(cell.model_dump_json(), cell)
@@ -80,8 +85,25 @@ def expand(
             "use fp32 or bf16."
         )
     _try_splits(found, bench, problems)
+    _try_strategies(found, classes, ways, bench, problems)
     problems.refuse()
     return found
+
+
+def _pairs(
+    request: Request,
+    methods: dict[str, type[Method]],
+    ways: dict[str, type[Strategy]],
+    problems: _Problems,
+) -> Iterator[tuple[type[Method], type[Strategy] | None]]:
+    """Each method with each strategy, None for its own, where the two go together."""
+    for method, name in itertools.product(methods.values(), request.strategies):
+        strategy = ways.get(name)
+        why = None if strategy is None else refusal(method, strategy)
+        if why is None:
+            yield method, strategy
+        else:
+            problems.add(why)
 
 
 @dataclass(frozen=True)
@@ -141,33 +163,42 @@ def _check_sets(
     request: Request,
     methods: dict[str, type[Method]],
     scenarios: dict[str, type[Scenario]],
+    ways: dict[str, type[Strategy]],
     problems: _Problems,
 ) -> None:
     """A setting must be somebody's, and must not be two things at once."""
+    kinds: dict[str, dict[str, type[Any]]] = {
+        "method": {**methods},
+        "strategy": {**ways},
+        "scenario": {**scenarios},
+    }
+    fields_of = {
+        kind: {n for cls in classes.values() for n in cls.Config.model_fields}
+        for kind, classes in kinds.items()
+    }
+    plugins: dict[str, type[Any]] = {**scenarios, **ways, **methods}
     for key in request.sets:
         owner, _, bare = key.rpartition(".")
-        plugins = {**scenarios, **methods}
         if owner and owner not in plugins:
             chosen = suggestion(owner, plugins)
             problems.add(
-                f"--set {key}: the method or scenario {owner!r} is not part of this run; {chosen}"
+                f"--set {key}: the method, strategy or scenario {owner!r} is not part of this run; "
+                f"{chosen}"
             )
             continue
-        of_methods = {n for cls in methods.values() for n in cls.Config.model_fields}
-        of_scenarios = {n for cls in scenarios.values() for n in cls.Config.model_fields}
-        if owner in methods:
-            fields = {*methods[owner].Config.model_fields, *Training.model_fields}
-        elif owner:
-            fields = set(scenarios[owner].Config.model_fields)
+        fields = set(Training.model_fields) if owner in methods or not owner else set()
+        if owner:
+            fields |= plugins[owner].Config.model_fields.keys()
         else:
-            fields = of_methods | of_scenarios | Training.model_fields.keys()
+            fields = fields.union(*fields_of.values())
+        having = [kind for kind, names in fields_of.items() if bare in names]
         if bare not in fields:
             of = f"{owner} has" if owner else "what was chosen has"
             problems.add(f"--set {key}: {of} no setting {bare!r}; {suggestion(bare, fields)}")
-        elif not owner and bare in of_methods & of_scenarios:
+        elif not owner and len(having) > 1:
             problems.add(
-                f"--set {key}: a method and a scenario each have a setting {bare!r}: write "
-                f"METHOD.{bare} or SCENARIO.{bare}."
+                f"--set {key}: a {' and a '.join(having)} each have a setting {bare!r}: write "
+                f"{' or '.join(f'{kind.upper()}.{bare}' for kind in having)}."
             )
 
 
@@ -219,12 +250,12 @@ def _scenarios(
 
 def _cell(
     request: Request,
-    name: str,
     method: type[Method],
+    strategy: type[Strategy] | None,
     place: _Place,
     problems: _Problems,
 ) -> Cell | None:
-    wanted = _asked(request, name)
+    name, wanted = method.name, _asked(request, method.name)
     asked = {k: v for k, v in (request.options | wanted).items() if k in Training.model_fields}
     training = defaults.training(place.backbone, type(place.scenario))
     settings = defaults.settings(place.backbone, method)
@@ -233,6 +264,7 @@ def _cell(
         return Cell(
             method=name,
             settings=_resolved(method.Config, settings),
+            **({} if strategy is None else _travelling(request, strategy)),
             dataset=place.dataset,
             scenario=place.scenario.name,
             scenario_settings=place.scenario.config.model_dump(mode="json"),
@@ -245,6 +277,14 @@ def _cell(
         return None
 
 
+def _travelling(request: Request, strategy: type[Strategy]) -> Json:
+    """The fields of a cell that say how its method travels; validation may raise."""
+    wanted = _asked(request, strategy.name)
+    given = {k: v for k, v in wanted.items() if k in strategy.Config.model_fields}
+    resolved = _resolved(strategy.Config, given)
+    return {"strategy": strategy.name, "strategy_settings": resolved}
+
+
 def _resolved(config: type[Settings], given: Json) -> Json:
     """Every setting with its value; validation may raise."""
     return config(**read(config, given)).model_dump(mode="json")
@@ -253,6 +293,30 @@ def _resolved(config: type[Settings], given: Json) -> Json:
 def _explain(error: ValidationError, of: str, problems: _Problems) -> None:
     for sentence in refusals(error, of):
         problems.add(sentence)
+
+
+def _try_strategies(
+    cells: list[Cell],
+    methods: dict[str, type[Method]],
+    ways: dict[str, type[Strategy]],
+    bench: Workbench,
+    problems: _Problems,
+) -> None:
+    """Ask each strategy about the tensors that it is to carry."""
+    tried = set()
+    for cell in cells:
+        if cell.strategy == OWN or (cell.method, cell.strategy, cell.backbone) in tried:
+            continue
+        tried.add((cell.method, cell.strategy, cell.backbone))
+        kind, way = methods[cell.method], ways[cell.strategy]
+        learner = kind(kind.Config(**cell.settings))
+        classes = np.arange(len(bench.data(cell.dataset).classnames))
+        task = bench.task_for(cell.backbone, cell.dataset)(classes)
+        why = way(way.Config(**cell.strategy_settings), learner).refusal(
+            learner.init(task, rng.generator(cell.seed, "init"))
+        )
+        if why is not None:
+            problems.add(f"{cell.method} does not go with the strategy {cell.strategy}: {why}.")
 
 
 def _try_splits(cells: list[Cell], bench: Workbench, problems: _Problems) -> None:

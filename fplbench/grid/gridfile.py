@@ -12,7 +12,7 @@ from fplbench.errors import UserError
 from fplbench.plugins.written import Written
 from fplbench.spec import Json, Request
 
-AXES = ("methods", "datasets", "scenarios", "backbones", "seeds")
+AXES = ("methods", "strategies", "datasets", "scenarios", "backbones", "seeds")
 KEYS = (*AXES, "settings")
 
 

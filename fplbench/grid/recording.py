@@ -11,7 +11,6 @@ import pandas as pd
 from pydantic import JsonValue
 from torch import Tensor
 
-from fplbench import metrics
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import Accuracies, not_applicable
 from fplbench.engine.federation import Federation
@@ -21,9 +20,12 @@ from fplbench.grid.defaults import changed
 from fplbench.grid.tally import Tally
 from fplbench.machine import hardware
 from fplbench.method import Method
+from fplbench.plugins.measure import DEFAULT, Measure, metric
+from fplbench.records import summary
 from fplbench.records.record import Failure, Metric, Record, Status
-from fplbench.records.words import said
+from fplbench.records.words import said, scale
 from fplbench.spec import PROTOCOL, Cell
+from fplbench.strategy import learner_of
 
 LATE = 5
 """The rounds behind `last5`, which is less of a draw than the last round where rounds differ."""
@@ -56,7 +58,10 @@ def recorded(
         return Outcome(record, pd.DataFrame(tally.rows), {}, log)
     record = record.model_copy(update=_about(federation, bench.data(cell.dataset).classnames))
     if failure is None:
-        record.metrics = _metrics(tally.accuracies, federation, tally.rows)
+        found = _metrics(tally.accuracies, federation, tally.rows, tally.measures)
+        record.metrics = found.pop(DEFAULT)
+        record.measured = found
+        record.measures = {m.name: scale(type(m)) for m in tally.measures if m.name in found}
     names = (*record.metrics, *record.not_applicable)
     record = record.model_copy(update=said(bench.scenario(cell), names))
     tensors = {name: t for name, t in federation.state_dict().items() if name != "times"}
@@ -66,7 +71,7 @@ def recorded(
 def killed(cell: Cell, bench: Workbench, message: str) -> Outcome:
     """The record of a cell whose process did not live to write one."""
     failure = Failure(kind="killed", message=message)
-    record = _record(cell, bench, bench.method(cell), Tally(bench.device), None, failure)
+    record = _record(cell, bench, bench.method(cell), Tally(bench.device, ()), None, failure)
     return Outcome(record, pd.DataFrame(), {})
 
 
@@ -94,23 +99,26 @@ def _record(
     status: Status = "done"
     if failure is not None:
         status = "diverged" if failure.kind == "diverged" else "failed"
-    identity = bench.identity(cell, type(method))
+    learner = learner_of(method)
+    identity = bench.identity(cell, type(learner))
     scenario = bench.scenario(cell)
     return Record(
         id=cell.id(identity),
         status=status,
         method=cell.method,
-        title=method.title,
+        title=learner.title,
         dataset=cell.dataset,
         scenario=cell.scenario,
         backbone=cell.backbone,
         seed=cell.seed,
         settings=cell.settings,
+        strategy=cell.strategy,
+        strategy_settings=cell.strategy_settings,
         scenario_settings=cell.scenario_settings,
         training=cell.training.model_dump(mode="json"),
-        changed=changed(cell, type(method), type(scenario)),
+        changed=changed(cell, type(learner), type(scenario), bench.strategy(cell)),
         identity=identity,
-        code=bench.code(cell, type(method)),
+        code=bench.code(cell, type(learner)),
         protocol=PROTOCOL,
         versions=hardware.versions(),
         hardware=hardware.hardware(bench.device) | _about_chunk(chunk) | _about_places(tally),
@@ -147,7 +155,7 @@ def _about(federation: Federation, classnames: Sequence[str]) -> dict[str, JsonV
     missing = not_applicable(federation)
     scenario = federation.scenario
     return {
-        "not_applicable": dict(missing | metrics.not_derivable(missing)),
+        "not_applicable": dict(missing | summary.not_derivable(missing)),
         "clients": list(scenario.client_names),
         "train_sizes": federation.sizes.tolist(),
         "label_counts": [
@@ -165,23 +173,33 @@ def _about(federation: Federation, classnames: Sequence[str]) -> dict[str, JsonV
 
 
 def _metrics(
-    accuracies: Accuracies, federation: Federation, rows: Sequence[Mapping[str, float]]
-) -> dict[str, Metric]:
-    """Summaries, with each client's own number but for metrics of the shared prompt alone."""
+    accuracies: Accuracies,
+    federation: Federation,
+    rows: Sequence[Mapping[str, float]],
+    measures: Sequence[Measure],
+) -> dict[str, dict[str, Metric]]:
+    """Measure -> question -> its summary, with each client's own number where there is one."""
     alone = {name for exam in federation.scenario.shared_exams for name in exam.questions}
-    found = {}
-    for name, summary in metrics.summarise(accuracies).items():
-        each = accuracies.get(name)
-        per_client = None if each is None or name in alone else _numbers(each)
-        found[name] = Metric(
-            mean=summary.mean,
-            std=summary.std,
-            worst=summary.worst,
-            count=summary.count,
-            last5=_last5(name, rows),
-            per_client=per_client,
-        )
-    return found
+    without = {measure.name: alone for measure in measures}
+    without |= {measure.name: {*accuracies} for measure in measures if measure.across}
+    return {
+        measure: {
+            question: Metric(
+                mean=one.mean,
+                std=one.std,
+                worst=one.worst,
+                count=one.count,
+                last5=_last5(metric(question, measure), rows),
+                per_client=(
+                    None
+                    if question in without[measure]
+                    else _numbers(accuracies.get(metric(question, measure)))
+                ),
+            )
+            for question, one in questions.items()
+        }
+        for measure, questions in summary.by_measure(accuracies, measures).items()
+    }
 
 
 def _last5(metric: str, rows: Sequence[Mapping[str, float]]) -> float | None:
@@ -190,5 +208,7 @@ def _last5(metric: str, rows: Sequence[Mapping[str, float]]) -> float | None:
     return sum(found) / LATE if len(found) == LATE else None
 
 
-def _numbers(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]
+def _numbers(values: np.ndarray | None) -> list[float | None] | None:
+    return (
+        None if values is None else [None if np.isnan(value) else float(value) for value in values]
+    )

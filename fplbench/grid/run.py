@@ -14,10 +14,10 @@ from fplbench.grid.jobs import Job
 from fplbench.grid.plan import Files
 from fplbench.grid.stale import Made, earlier, told
 from fplbench.machine import process
-from fplbench.machine.executor import Executor
 from fplbench.machine.place import Place
-from fplbench.plugin import chosen
 from fplbench.plugins import provenance
+from fplbench.plugins.base import chosen
+from fplbench.plugins.executor import Executor
 from fplbench.records.store import Store
 from fplbench.spec import Cell, Request
 
@@ -99,5 +99,10 @@ def files(cells: Sequence[Job], bench: Workbench) -> Files:
         **{("method", job.cell.method): bench.methods.get(job.cell.method) for job in cells},
         **{("dataset", job.cell.dataset): bench.dataset(job.cell.dataset) for job in cells},
         **{("scenario", job.cell.scenario): type(bench.scenario(job.cell)) for job in cells},
+        **{
+            ("strategy", job.cell.strategy): strategy
+            for job in cells
+            if (strategy := bench.strategy(job.cell)) is not None
+        },
     }
     return {key: provenance.files(cls) for key, cls in used.items() if not provenance.is_core(cls)}

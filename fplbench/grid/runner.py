@@ -19,8 +19,7 @@ from fplbench.data.progress import Progress
 from fplbench.engine.chunks import Chunk, plan_chunk
 from fplbench.engine.evaluate import Accuracies
 from fplbench.engine.federation import Federation
-from fplbench.engine.fit import OnRound, fit
-from fplbench.engine.rounds import RoundLog
+from fplbench.engine.fit import OnRound, RoundLog, fit
 from fplbench.errors import UserError
 from fplbench.features.images import Images
 from fplbench.features.stock import Workbench
@@ -143,7 +142,7 @@ def run_cell(
     the cell to a later runner.
     """
     hardware.reset_peak(bench.device)
-    tally, method = Tally(bench.device), bench.method(cell)
+    tally, method = Tally(bench.device, bench.measures()), bench.method(cell)
     federation = chunk = failure = None
     try:
         federation, test = _federation(cell, bench, method, tally, on_encoded)
@@ -152,7 +151,8 @@ def run_cell(
             done = _resume(journal, federation, chunk, tally)
             on_round = _after_rounds(cell, federation, chunk, tally, journal, told)
             tally.begin_round()
-            fit(federation, cell.training, test, chunk, on_round, done, tally.accuracies)
+            tested = tally.accuracies
+            fit(federation, cell.training, test, chunk, on_round, done, tested, tally.measures)
     except (UserError, ClaimLost):
         raise
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Finds methods, data sets, scenarios, executors; the only place where the core meets a plug-in.
+"""Finds the plug-ins of every kind; the only place where the core meets one.
 
 They come from three places, and an earlier place wins a name:
 1. built in: the modules of fplbench.methods, fplbench.datasets and so on;
@@ -6,9 +6,9 @@ They come from three places, and an earlier place wins a name:
 3. other installed packages: entry points of the groups "fplbench.methods", "fplbench.datasets"
    and so on, each of them a class or a module.
 
-A module offers every public subclass of a contract that it defines; classes and
-modules whose name starts with an underscore are left alone. A plug-in that does not import or
-breaks the contract is listed with its error, and the others still work.
+A module offers every public subclass of a contract that it defines; classes and modules whose name
+starts with an underscore are left alone. A plug-in that does not import or breaks the contract is
+listed with its error, and the others still work.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ import os
 import pkgutil
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
 
 from fplbench.errors import UserError
-from fplbench.plugin import Plugin, Settings, chosen
+from fplbench.plugins.base import Plugin, Settings, chosen, one_line
 from fplbench.plugins.provenance import FOLDER
 
 if TYPE_CHECKING:
     from fplbench.dataset import Dataset
-    from fplbench.machine.executor import Executor
     from fplbench.method import Method
+    from fplbench.plugins.executor import Executor
+    from fplbench.plugins.format import Format
+    from fplbench.plugins.measure import Measure
     from fplbench.scenario import Scenario
+    from fplbench.strategy import Strategy
 
 T = TypeVar("T", bound=Plugin)
 
@@ -108,6 +110,13 @@ def methods(plugins: Sequence[Path] = ()) -> Found[Method]:
     return _find(Method, "fplbench.methods", plugins)  # type: ignore[type-abstract]
 
 
+def strategies(plugins: Sequence[Path] = ()) -> Found[Strategy]:
+    """All strategies; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.strategy import Strategy
+
+    return _find(Strategy, "fplbench.strategies", plugins)
+
+
 def datasets(plugins: Sequence[Path] = ()) -> Found[Dataset]:
     """All data sets; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
     from fplbench.dataset import Dataset
@@ -115,16 +124,30 @@ def datasets(plugins: Sequence[Path] = ()) -> Found[Dataset]:
     return _find(Dataset, "fplbench.datasets", plugins)  # type: ignore[type-abstract]
 
 
-def scenarios(plugins: Sequence[Path] = ()) -> Found[Scenario]:
-    """All scenarios; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+def scenarios(plugins: Sequence[Path] | None = ()) -> Found[Scenario]:
+    """All scenarios; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
     from fplbench.scenario import Scenario
 
     return _find(Scenario, "fplbench.scenarios", plugins)  # type: ignore[type-abstract]
 
 
-def executors(plugins: Sequence[Path] = ()) -> Found[Executor]:
-    """All executors; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
-    from fplbench.machine.executor import Executor
+def metrics(plugins: Sequence[Path] = ()) -> Found[Measure]:
+    """All measures; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.plugins.measure import Measure
+
+    return _find(Measure, "fplbench.metrics", plugins)  # type: ignore[type-abstract]
+
+
+def formats(plugins: Sequence[Path] | None = ()) -> Found[Format]:
+    """All formats; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
+    from fplbench.plugins.format import Format
+
+    return _find(Format, "fplbench.formats", plugins)  # type: ignore[type-abstract]
+
+
+def executors(plugins: Sequence[Path] | None = ()) -> Found[Executor]:
+    """All executors; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
+    from fplbench.plugins.executor import Executor
 
     return _find(Executor, "fplbench.executors", plugins)  # type: ignore[type-abstract]
 
@@ -162,21 +185,21 @@ def complaint(cls: type[Plugin]) -> str | None:
         return f"{cls.__name__} must define {', '.join(sorted(cls.__abstractmethods__))}"
     config: object = getattr(cls, "Config", None)
     if config is None:
-        return None
+        return cls.complaint()
     if not isinstance(config, type) or not issubclass(config, Settings):
-        return f"{cls.__name__}.Config must be a subclass of fplbench.plugin.Settings"
+        return f"{cls.__name__}.Config must be a subclass of fplbench.plugins.base.Settings"
     without = [key for key, value in config.model_fields.items() if value.is_required()]
     if without:
         return f"every field of {cls.__name__}.Config needs a default: {', '.join(without)}"
     return cls.complaint()
 
 
-def _find(base: type[T], group: str, plugins: Sequence[Path]) -> Found[T]:
+def _find(base: type[T], group: str, plugins: Sequence[Path] | None) -> Found[T]:
     # A file may have been added since the last look.
     importlib.invalidate_caches()
     found: Found[T] = Found(base.kind)
     sources = [*_built_in(group)]
-    for folder in plugin_folders(plugins):
+    for folder in [] if plugins is None else plugin_folders(plugins):
         sources += _of_folder(folder)
     sources += _of_packages(group, base)
     for source in sources:
@@ -208,15 +231,20 @@ def _add(found: Found[T], cls: type[T], origin: str) -> None:
 
 def _classes(content: object, base: type[T]) -> Iterator[type[T]]:
     """The plug-ins of this base that a module defines, or that an entry point is."""
-    if isinstance(content, type) and issubclass(content, base):
+    if _is_of(content, base):
         yield content
     if isinstance(content, ModuleType):
         inside = (content.__name__, content.__name__ + ".")
         for name, value in vars(content).items():
-            if isinstance(value, type) and issubclass(value, base) and not name.startswith("_"):
+            if _is_of(value, base) and not name.startswith("_"):
                 home = value.__module__
                 if home == inside[0] or home.startswith(inside[1]):
                     yield value
+
+
+def _is_of(value: object, base: type[T]) -> TypeGuard[type[T]]:
+    """A strategy is a method too, but of another kind."""
+    return isinstance(value, type) and issubclass(value, base) and value.kind == base.kind
 
 
 def _built_in(package: str) -> Iterator[_Source]:
@@ -247,7 +275,7 @@ def _of_package(package: str, path: Iterable[str]) -> Iterator[_Source]:
         try:
             content = importlib.import_module(f"{package}.{info.name}")
         except (Exception, SystemExit) as error:
-            yield _Source(info.name, origin, None, _one_line(error))
+            yield _Source(info.name, origin, None, one_line(error))
         else:
             yield _Source(info.name, origin, content)
 
@@ -258,7 +286,7 @@ def _of_packages(group: str, base: type[T]) -> Iterator[_Source]:
         try:
             content: object = entry.load()
         except (Exception, SystemExit) as error:
-            yield _Source(entry.name, origin, None, _one_line(error))
+            yield _Source(entry.name, origin, None, one_line(error))
             continue
         if any(_classes(content, base)):
             yield _Source(entry.name, origin, content)
@@ -268,18 +296,6 @@ def _of_packages(group: str, base: type[T]) -> Iterator[_Source]:
                 f"and no module that defines one"
             )
             yield _Source(entry.name, origin, None, problem)
-
-
-def _one_line(error: BaseException) -> str:
-    """An import's error with the last line of the plug-in that it passed through."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    machinery = ("<frozen", str(Path(importlib.__file__).parent), __file__)
-    places = [
-        f"{Path(frame.filename).name}, line {frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(machinery)
-    ]
-    return f"{text} ({places[-1]})" if places else text
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

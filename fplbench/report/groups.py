@@ -16,9 +16,11 @@ from typing import Any
 
 import pandas as pd
 
+from fplbench.plugins.measure import DEFAULT
+from fplbench.records.record import Scale
 from fplbench.records.results import LAST
 from fplbench.report import reference_rows
-from fplbench.report.words import About, about, headline
+from fplbench.report.words import About, about, headline, scale
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")
@@ -49,6 +51,7 @@ class Group:
     two columns, a version each; no average may count them twice.
     common: settings of methods, not the defaults, that all rows share and no label names.
     headline, trade_off, words, about: what the latest of its records say; about: of all of them.
+    measure: what all numbers are of; scale: how they are read, as the latest record says.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Group:
     trade_off: tuple[str, str]
     words: str
     about: About
+    measure: str
+    scale: Scale
     notes: list[str]
 
     def seeds(self, column: str) -> list[int]:
@@ -94,7 +99,7 @@ class Group:
 
 
 def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
-    """The groups of `load_results`'s table, sorted by scenario.
+    """The groups of `load_results`'s table of one measure, sorted by scenario.
 
     titles: method -> display name, in the order of the rows; others follow by name.
     """
@@ -171,11 +176,12 @@ def _group(
     first = cells.iloc[0]
     newest = cells.sort_values("finished")
     gained, kept = str(newest["trade_off"].iloc[-1]).split("\n")
+    measure = str(newest["measure"].iloc[-1])
     notes = reference_rows.notes(once) + ([AGAIN.format(twice)] if twice else [])
     versions = once.groupby("dataset")["column"].nunique()
     doubled = [str(data) for data in versions.index[versions > 1]]
     return Group(
-        name=name,
+        name=name if measure == DEFAULT else f"{name}-{measure}",
         scenario=str(first["scenario"]),
         backbone=str(first["backbone"]),
         shared={name: first[name] for name in shared if not absent(first[name])},
@@ -191,6 +197,8 @@ def _group(
         trade_off=(gained, kept),
         words=str(newest["words"].iloc[-1]),
         about=about(newest),
+        measure=measure,
+        scale=scale(newest),
         notes=[*notes, *([TWO_VERSIONS.format(", ".join(doubled))] if doubled else [])],
     )
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
-from fplbench.report.entries import Entry
-from fplbench.report.escape import latex
-from fplbench.report.layout import Layout, Row
+import jinja2
 
+from fplbench.report.entries import Entry
+from fplbench.report.escape import beyond_pdflatex, latex
+from fplbench.report.jinja import environment
+from fplbench.report.layout import WIDEST, Layout, Row
+
+# Before a tabular with names of other scripts.
+BEYOND = "% Its names are beyond pdflatex: lualatex or xelatex, and a font with their letters.\n"
 # What a document that takes siunitx's tables must say once.
 SISETUP = (
     r"\sisetup{uncertainty-mode=separate, group-separator={,}, group-minimum-digits=4, "
@@ -15,7 +21,29 @@ SISETUP = (
 )
 
 
-def fields(table: Layout, siunitx: bool) -> dict[str, object]:
+def tabular(table: Layout, siunitx: bool = False) -> str:
+    """A table's tabular."""
+    template = _environment(siunitx).get_template("tabular.tex.j2")
+    text = template.render(**_fields(table, siunitx))
+    return BEYOND + text if beyond_pdflatex(text) else text
+
+
+def page(tables: Sequence[Layout], problems: Sequence[str], siunitx: bool = False) -> str:
+    """A document that compiles, has the captions, and \\input's NAME.tex for each table."""
+    template = _environment(False).get_template("tables.tex.j2")
+    fields = {"tables": tables, "problems": problems, "siunitx": siunitx}
+    fields |= {"sisetup": SISETUP, "widest": WIDEST}
+    text = template.render(**fields, beyond=False)
+    parts = [text, *(tabular(table, siunitx) for table in tables)]
+    return template.render(**fields, beyond=True) if any(map(beyond_pdflatex, parts)) else text
+
+
+@functools.cache
+def _environment(siunitx: bool) -> jinja2.Environment:
+    return environment(latex=latex, entry=siunitx_entry if siunitx else entry, label=label)
+
+
+def _fields(table: Layout, siunitx: bool) -> dict[str, object]:
     """What tabular.tex.j2 is filled with."""
     spans, first = [], 2
     for _, names in table.heads:

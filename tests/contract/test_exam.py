@@ -1,4 +1,4 @@
-"""Every method that the registry finds passes its exam; who breaks a promise is told which."""
+"""Every method and strategy passes its exam; who breaks a promise is told which."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from fplbench.contract.room import Candidate, candidates
 from fplbench.method import Method
 from fplbench.plugins import registry
 
-EVERY = [each for kind in registry.methods().classes.values() for each in candidates(kind)]
+KINDS = [*registry.methods().classes.values(), *registry.strategies().classes.values()]
+EVERY = [each for kind in KINDS for each in candidates(kind)]
 
 
 def named(candidate: Candidate) -> str:
-    return " ".join([candidate.kind.name, *candidate.variant.split()])
+    words = [candidate.kind.name, *candidate.variant.split()]
+    return " ".join([*words, *([candidate.learner.name] if candidate.learner else [])])
 
 
 @pytest.mark.parametrize("candidate", [*EVERY, *candidates(EveryHook)], ids=named)

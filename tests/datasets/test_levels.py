@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from pictures import class_tree, picture
 
-from fplbench import registry
 from fplbench.data.levels import roles
 from fplbench.data.names import alike
 from fplbench.data.understood import understood
 from fplbench.dataset import Data
 from fplbench.errors import UserError
+from fplbench.plugins import registry
 
 BOTH = {"cat": 4, "dog": 4}
 

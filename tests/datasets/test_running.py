@@ -95,13 +95,22 @@ def test_a_part_of_a_data_set_is_recorded_as_such(run: Run) -> None:
     assert "50,000" in record["notes"][0]
 
 
-def test_all_is_what_is_there_and_the_rest_is_named(tmp_path: Path) -> None:
+def test_all_is_what_is_there_and_one_line_names_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     cifar10_folders(tmp_path)
-    place = Place(store=tmp_path, cache=tmp_path, device="cpu", root=tmp_path)
-    found, absent = present(("all",), Workbench(place))
+    bench = Workbench(Place(store=tmp_path, cache=tmp_path, device="cpu", root=tmp_path))
+    found, absent = present(("all",), bench)
     assert set(found) == {"cifar10", "digits", "shapes", "shapes_domains"}
     assert absent[:3] == ["caltech101", "cifar100", "domainnet"]
-    assert not any("folder" in name for name in absent)
+    assert "folder" not in absent
+    monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
+    command = ["run", "--methods", "zeroshot", "--datasets", "all", "--data-root", str(tmp_path)]
+    how = ["--dry-run", "--scenario", "iid", "--out", str(tmp_path / "out")]
+    _, _, err = call([*command, *how], monkeypatch, capsys)
+    (line,) = [line for line in err.splitlines() if line.startswith("Left out")]
+    assert line.startswith("Left out, not on disk: caltech101, cifar100, domainnet")
+    assert line.endswith("(fplbench data list).")
 
 
 def test_what_is_not_there_is_refused_by_name(run: Run) -> None:

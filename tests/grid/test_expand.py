@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from fplbench.features.backbones import method_defaults, training_defaults
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
 from fplbench.plugins import registry
-from fplbench.spec import Cell, Request
+from fplbench.spec import PROTOCOL, Cell, Request
 
 METHODS, DATASETS = registry.methods(), registry.datasets()
 
@@ -205,3 +207,59 @@ def test_tf32_on_the_host_is_refused(bench: Workbench) -> None:
     assert "precision='fp8'" in refusal(bench, options={"precision": "fp8"})
     (cell,) = cells(bench, options={"precision": "bf16"})
     assert cell.training.precision == "bf16"
+
+
+def test_a_strategy_is_an_axis_and_its_settings_are_in_the_cell(bench: Workbench) -> None:
+    found = cells(
+        bench,
+        methods=("coop", "promptfl"),
+        strategies=("own", "fedprox"),
+        sets={"fedprox.mu": [0.1, 0.2]},
+    )
+    assert [(c.named, c.strategy_settings.get("mu")) for c in found] == [
+        ("coop", None),
+        ("coop-fedprox", 0.1),
+        ("promptfl", None),
+        ("promptfl-fedprox", 0.1),
+        ("coop-fedprox", 0.2),
+        ("promptfl-fedprox", 0.2),
+    ]
+
+
+def test_a_methods_own_travel_has_the_id_it_had_before_there_were_strategies(
+    bench: Workbench,
+) -> None:
+    (cell,) = cells(bench)
+    fields = cell.model_dump(mode="json", exclude={"strategy", "strategy_settings"})
+    del fields["training"]["nudge"]
+    whole = {"protocol": PROTOCOL, "cell": fields, "identity": {"data": "x"}}
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    assert cell.id({"data": "x"}).endswith(hashlib.sha256(text.encode()).hexdigest()[:10])
+    (other,) = cells(bench, strategies=("fedavg",))
+    assert other.id({"data": "x"}).startswith("promptfl-fedavg_digits_personal")
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"strategies": ("fedavgg",)}, "There is no strategy 'fedavgg'; did you mean 'fedavg'?"),
+        (
+            {"methods": ("zeroshot",), "strategies": ("fedavg",)},
+            "zeroshot does not go with the strategy fedavg: nothing of it is trained.",
+        ),
+        (
+            {"methods": ("fedotp",), "strategies": ("fedper",)},
+            "fedotp does not go with the strategy fedper: it divides what is shared and what is "
+            "private itself.",
+        ),
+        (
+            {"methods": ("fedpgp",), "strategies": ("fedprox",), "sets": {"mu": 1}},
+            "--set mu: a method and a strategy each have a setting 'mu': write METHOD.mu or "
+            "STRATEGY.mu.",
+        ),
+    ],
+)
+def test_a_pair_that_cannot_be_is_refused(
+    bench: Workbench, fields: dict[str, Any], sentence: str
+) -> None:
+    assert refusal(bench, **fields) == sentence

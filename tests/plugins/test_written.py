@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fplbench.cli.options import assignments, listed
 from fplbench.grid import gridfile
-from fplbench.plugin import Settings
+from fplbench.plugins.base import Settings
 from fplbench.plugins.written import Swept, read, swept
 from fplbench.spec import Training
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from fplbench.dataset import Data, Split
 from fplbench.errors import UserError
-from fplbench.plugin import refusals
 from fplbench.plugins import registry
+from fplbench.plugins.base import refusals
 from fplbench.scenario import Clients, Exam, Scenario
 
 SCENARIOS = registry.scenarios()

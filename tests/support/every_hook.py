@@ -49,7 +49,7 @@ class EveryHook(Method):
         pull = (params["ctx"] - batch.fixed["received"]).square().sum((1, 2))
         return super().losses(params, batch, task) | {"pull": pull / batch.fixed["images"]}
 
-    def gradients(self, by_term: dict[str, Tensors]) -> Tensors:
+    def gradients(self, by_term: dict[str, Tensors], params: Tensors, batch: Batch) -> Tensors:
         return {name: g / 2 + by_term["pull"][name] for name, g in by_term["ce"].items()}
 
     def upload(self, params: Tensors, r: Round) -> Tensors:

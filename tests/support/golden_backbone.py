@@ -1,7 +1,8 @@
-"""The backbone behind the golden numbers: a small CLIP with random weights, OpenAI's names."""
+"""The backbones behind the golden numbers: small CLIPs with random weights, OpenAI's names."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import open_clip
@@ -12,17 +13,43 @@ from safetensors.torch import load_file
 
 from fplbench.clip.backbone import Backbone, freeze
 
+SUPERSETS = {"clip_tiny": "clip_tiny2"}
+"""The same tensors with more rows of the token embedding."""
 
-def golden_backbone(folder: Path) -> Backbone:
-    """folder: where clip_tiny.safetensors lies."""
-    weights = load_file(folder / "clip_tiny.safetensors")
-    table = torch.zeros(49408, 128)
-    table[weights.pop("token_embedding.rows")] = weights.pop("token_embedding.values")
+
+@cache
+def golden_backbone(folder: Path, name: str = "clip_tiny") -> Backbone:
+    """folder: where the base files lie. Every size is read from the file."""
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        path = folder / f"{SUPERSETS[name]}.safetensors"
+    weights = load_file(path)
+    values = weights.pop("token_embedding.values")
+    table = torch.zeros(49408, values.shape[1])
+    table[weights.pop("token_embedding.rows")] = values
     weights["token_embedding.weight"] = table
-    vision = CLIPVisionCfg(layers=2, width=128, head_width=64, patch_size=8, image_size=32)
-    model = CLIP(64, vision, CLIPTextCfg(width=128, heads=2, layers=2), quick_gelu=True)
+    width, patch = weights["visual.conv1.weight"].shape[0], weights["visual.conv1.weight"].shape[-1]
+    patches = len(weights["visual.positional_embedding"]) - 1
+    vision = CLIPVisionCfg(
+        layers=_layers(weights, "visual.transformer."),
+        width=width,
+        head_width=64,
+        patch_size=patch,
+        image_size=patch * round(patches**0.5),
+    )
+    text = CLIPTextCfg(
+        width=values.shape[1],
+        heads=values.shape[1] // 64,
+        layers=_layers(weights, "transformer."),
+    )
+    model = CLIP(weights["text_projection"].shape[1], vision, text, quick_gelu=True)
     model.load_state_dict(weights)
     preprocess = image_transform_v2(PreprocessCfg(size=32), is_train=False)
     return freeze(
         "golden", "golden", model, open_clip.SimpleTokenizer(), preprocess, quick_gelu=True
     )
+
+
+def _layers(weights: dict[str, torch.Tensor], tower: str) -> int:
+    start = f"{tower}resblocks."
+    return len({name[len(start) :].split(".")[0] for name in weights if name.startswith(start)})

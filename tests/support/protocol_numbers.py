@@ -24,7 +24,7 @@ from fplbench import rng
 from fplbench.dataset import Data, ImageArray, Split
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round
+from fplbench.engine.fit import run_round
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
 from fplbench.method import Method

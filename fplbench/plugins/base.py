@@ -6,8 +6,11 @@ contract and to that of its kind.
 
 from __future__ import annotations
 
+import importlib
+import traceback
 from abc import ABC
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -72,3 +75,16 @@ def refusals(error: ValidationError, of: str) -> Iterator[str]:
             yield f"{where}={value!r} is refused ({of}): {each['msg']}."
         else:
             yield f"{where} is {value}, but {words} ({of})."
+
+
+def one_line(error: BaseException) -> str:
+    """An import's error with the last line of the plug-in that it passed through."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    ours = (__file__, str(Path(__file__).parent / "plugins"))
+    machinery = ("<frozen", str(Path(importlib.__file__).parent), *ours)
+    places = [
+        f"{Path(frame.filename).name}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(machinery)
+    ]
+    return f"{text} ({places[-1]})" if places else text

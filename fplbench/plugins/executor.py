@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from fplbench.machine.place import Place
-from fplbench.plugin import Plugin, Settings
+from fplbench.plugins.base import Plugin, Settings
 
 if TYPE_CHECKING:
     from fplbench.features.stock import Workbench

@@ -1,0 +1,266 @@
+"""Each strategy against its paper's algorithm, written as a plain loop over clients.
+
+The loops know one learner, a context with cross-entropy, and torch's own optimizer; they share
+with the engine the batches of a client and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small_federation import Make
+from torch import Tensor
+
+from fplbench.engine.chunks import Chunk
+from fplbench.engine.evaluate import _tested
+from fplbench.engine.federation import Federation
+from fplbench.engine.fit import run_round
+from fplbench.engine.train import draw_steps
+from fplbench.method import Method
+from fplbench.plugins import registry
+from fplbench.spec import Training
+
+SIZES = (9, 5, 12)
+TRAINING = Training(rounds=3, local_epochs=2, batch_size=4, lr=0.2, participation=0.7)
+
+Term = Callable[[Tensor], Tensor]  # of a context: what is added to the loss
+Change = Callable[[Tensor], Tensor]  # of a gradient: the one that is stepped along
+
+
+def made(name: str, learner: str = "promptfl", **settings: object) -> Method:
+    kind, way = registry.methods().get(learner), registry.strategies().get(name)
+    return way(way.Config(**settings), kind(kind.Config(n_ctx=4)))
+
+
+class Plain:
+    """The clients of a federation with their images, one at a time."""
+
+    def __init__(self, fed: Federation) -> None:
+        self.fed = fed
+        self.start = fed.method.init(fed.task, torch.Generator())["ctx"].value.shape
+
+    def loss(self, ctx: Tensor, client: int, rows: Tensor) -> Tensor:
+        task, images = self.fed.task, self.fed.images
+        t = F.normalize(task.encode_prompts(ctx[None, None])[0, 0], dim=-1)
+        mine = torch.from_numpy(self.fed.scenario.train_rows[client])[rows]
+        labels = torch.from_numpy(images.labels)[mine]
+        return F.cross_entropy(task.logit_scale * images.pooled[mine] @ t.T, labels)
+
+    def train(
+        self,
+        ctx: Tensor,
+        client: int,
+        index: int,
+        term: Term | None = None,
+        change: Change | None = None,
+        epochs: int = TRAINING.local_epochs,
+    ) -> Tensor:
+        """A client's context after a round."""
+        live = ctx.clone().requires_grad_()
+        optimizer = torch.optim.SGD([live], TRAINING.lr, 0.9, weight_decay=5e-4)
+        steps = draw_steps([SIZES[client]], [client], TRAINING.batch_size, epochs, 0, index)
+        for order, mask in zip(steps.index[:, 0], steps.mask[:, 0], strict=True):
+            loss = self.loss(live, client, order[mask])
+            loss = loss if term is None else loss + term(live)
+            (gradient,) = torch.autograd.grad(loss, live)
+            live.grad = gradient if change is None else change(gradient)
+            optimizer.step()
+        return live.detach()
+
+
+def weights(clients: list[int], equal: bool = False) -> Tensor:
+    sizes = torch.tensor([1.0 if equal else SIZES[c] for c in clients])
+    return sizes / sizes.sum()
+
+
+def mean(contexts: list[Tensor], by: Tensor) -> Tensor:
+    return torch.einsum("c,cnd->nd", by, torch.stack(contexts))
+
+
+def rounds(fed: Federation) -> list[list[int]]:
+    """Run them all; who took part in each."""
+    return [
+        list(run_round(fed, TRAINING, index, Chunk(2)).clients)
+        for index in range(1, TRAINING.rounds + 1)
+    ]
+
+
+def close(ours: Tensor, wanted: Tensor) -> None:
+    torch.testing.assert_close(ours, wanted, rtol=0, atol=2e-5 * float(wanted.abs().max()))
+
+
+def test_fedprox(federation: Make) -> None:
+    fed = federation(made("fedprox", mu=0.7), SIZES)
+    plain, ctx = Plain(fed), fed.server["ctx"].clone()
+    for index, clients in enumerate(rounds(fed), start=1):
+
+        def near(live: Tensor, start: Tensor = ctx) -> Tensor:
+            return 0.35 * (live - start).square().sum()
+
+        ctx = mean([plain.train(ctx, c, index, near) for c in clients], weights(clients))
+    close(fed.server["ctx"], ctx)
+
+
+def test_a_method_on_its_own_is_shared_by_fedavg_and_weighted_alike_if_so_wanted(
+    federation: Make,
+) -> None:
+    fed = federation(made("fedavg", "coop", weights="equal"), SIZES)
+    plain, ctx = Plain(fed), fed.server["ctx"].clone()
+    for index, clients in enumerate(rounds(fed), start=1):
+        ctx = mean([plain.train(ctx, c, index) for c in clients], weights(clients, equal=True))
+    close(fed.server["ctx"], ctx)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam", "yogi"])
+def test_fedopt(federation: Make, optimizer: str) -> None:
+    fed = federation(made("fedopt", optimizer=optimizer, server_lr=0.5, tau=0.1), SIZES)
+    plain, ctx = Plain(fed), fed.server["ctx"].clone()
+    m, v = torch.zeros_like(ctx), torch.full_like(ctx, 0.1**2)
+    for index, clients in enumerate(rounds(fed), start=1):
+        change = mean([plain.train(ctx, c, index) for c in clients], weights(clients)) - ctx
+        if optimizer == "momentum":
+            m = 0.9 * m + change
+            ctx = ctx + 0.5 * m
+            continue
+        m = 0.9 * m + 0.1 * change
+        if optimizer == "adam":
+            v = 0.99 * v + 0.01 * change**2
+        else:
+            v = v - 0.01 * change**2 * torch.sign(v - change**2)
+        ctx = ctx + 0.5 * m / (v.sqrt() + 0.1)
+    close(fed.server["ctx"], ctx)
+    received = fed.models(fed.round_of(torch.arange(2), 4), None)
+    assert received.received_bytes == 2 * ctx.numel() * 4  # m and v stay on the server
+
+
+def test_scaffold(federation: Make) -> None:
+    fed = federation(made("scaffold"), SIZES)
+    plain, ctx = Plain(fed), fed.server["ctx"].clone()
+    control, own = torch.zeros_like(ctx), [torch.zeros_like(ctx) for _ in SIZES]
+    for index, clients in enumerate(rounds(fed), start=1):
+        after, moved = [], torch.zeros_like(ctx)
+        for c in clients:
+            seen: list[Tensor] = []
+
+            def corrected(
+                g: Tensor, seen: list[Tensor] = seen, by: Tensor = control - own[c]
+            ) -> Tensor:
+                seen.append(g)
+                return g + by
+
+            after.append(plain.train(ctx, c, index, change=corrected))
+            moved += torch.stack(seen).mean(0) - own[c]
+            own[c] = torch.stack(seen).mean(0)
+        ctx = mean(after, weights(clients, equal=True))
+        control = control + moved / len(SIZES)
+    close(fed.server["ctx"], ctx)
+    close(fed.server["control.ctx"], control)
+    close(fed.private["own_control.ctx"], torch.stack(own))
+
+
+def test_the_mean_of_gradients_is_scaffolds_option_2_where_a_step_is_plain(
+    federation: Make,
+) -> None:
+    fed = federation(made("scaffold"), SIZES)
+    training = TRAINING.model_copy(update={"momentum": 0.0, "weight_decay": 0.0, "rounds": 2})
+    for index in (1, 2):
+        start = fed.server["ctx"].clone()
+        before = {n: t.clone() for n, t in fed.private.items()}
+        control = fed.server["control.ctx"].clone()
+        sent = {}
+
+        def keep(params, r, fed=fed, sent=sent):  # type: ignore[no-untyped-def]
+            sent.update({int(c): params["ctx"][i] for i, c in enumerate(r.clients)})
+            return type(fed.method).upload(fed.method, params, r)
+
+        fed.method.upload = keep  # type: ignore[method-assign]
+        run_round(fed, training, index, Chunk(2))
+        for c, ended in sent.items():
+            steps = TRAINING.local_epochs * -(-SIZES[c] // TRAINING.batch_size)
+            wanted = before["own_control.ctx"][c] - control
+            wanted = wanted + (start - ended) / (steps * TRAINING.lr)
+            torch.testing.assert_close(fed.private["own_control.ctx"][c], wanted, rtol=0, atol=1e-4)
+
+
+def test_ditto(federation: Make) -> None:
+    fed = federation(made("ditto", lam=0.5), SIZES)
+    plain, ctx = Plain(fed), fed.server["global.ctx"].clone()
+    personal = [ctx.clone() for _ in SIZES]
+    for index, clients in enumerate(rounds(fed), start=1):
+
+        def near(live: Tensor, start: Tensor = ctx) -> Tensor:
+            return 0.25 * (live - start).square().sum()
+
+        for c in clients:
+            personal[c] = plain.train(personal[c], c, index, near)
+        ctx = mean([plain.train(ctx, c, index) for c in clients], weights(clients))
+    close(fed.server["global.ctx"], ctx)
+    close(fed.private["ctx"], torch.stack(personal))
+    alone = fed.shared_model()
+    assert alone is not None
+    close(alone.params["ctx"][0], ctx)
+
+
+def test_finetune(federation: Make) -> None:
+    fed = federation(made("finetune", epochs=3), SIZES)
+    plain, ctx = Plain(fed), fed.server["ctx"].clone()
+    for index, clients in enumerate(rounds(fed), start=1):
+        ctx = mean([plain.train(ctx, c, index) for c in clients], weights(clients))
+    tested = _tested(fed, torch.arange(len(SIZES)), TRAINING.rounds, TRAINING)
+    wanted = [plain.train(ctx, c, TRAINING.rounds, epochs=3) for c in range(len(SIZES))]
+    close(tested.params["ctx"], torch.stack(wanted))
+    close(fed.server["ctx"], ctx)  # nothing of it is kept
+
+
+def test_local(federation: Make) -> None:
+    fed = federation(made("local"), SIZES)
+    plain = Plain(fed)
+    own = [ctx.clone() for ctx in fed.private["ctx"]]
+    for index, clients in enumerate(rounds(fed), start=1):
+        for c in clients:
+            own[c] = plain.train(own[c], c, index)
+    close(fed.private["ctx"], torch.stack(own))
+    assert fed.server == {}
+    assert fed.shared_model() is None
+
+
+def test_fedper(federation: Make) -> None:
+    fed = federation(made("fedper"), SIZES)
+    plain = Plain(fed)
+    base, own = fed.server["ctx"].clone(), [ctx[2:].clone() for ctx in fed.private["ctx"]]
+    for index, clients in enumerate(rounds(fed), start=1):
+        after = {c: plain.train(torch.cat([base, own[c]]), c, index) for c in clients}
+        base = mean([ctx[:2] for ctx in after.values()], weights(clients))
+        own = [after[c][2:] if c in after else own[c] for c in range(len(SIZES))]
+    close(fed.server["ctx"], base)
+    close(fed.private["ctx"][:, 2:], torch.stack(own))
+
+
+def test_fedamp(federation: Make) -> None:
+    fed = federation(made("fedamp", lam=0.2, alpha=0.3, sigma=2.0), SIZES)
+    plain = Plain(fed)
+    own = [ctx.clone() for ctx in fed.private["ctx"]]
+    clouds: dict[int, Tensor] = {}
+    for index, clients in enumerate(rounds(fed), start=1):
+        for c in clients:
+            cloud = clouds.get(c)
+
+            def near(live: Tensor, cloud: Tensor | None = cloud) -> Tensor:
+                if cloud is None:
+                    return live.new_zeros(())
+                return 0.2 / (2 * 0.3) * (live - cloud).square().sum()
+
+            own[c] = plain.train(own[c], c, index, near)
+        for i in clients:
+            xi = {
+                j: 0.3 / 2.0 * torch.exp(-(own[i] - own[j]).square().sum() / 2.0)
+                for j in clients
+                if j != i
+            }
+            clouds[i] = (1 - sum(xi.values())) * own[i] + sum(x * own[j] for j, x in xi.items())
+    close(fed.private["ctx"], torch.stack(own))
+    for c, cloud in clouds.items():
+        close(fed.server["cloud.ctx"][c], cloud)
