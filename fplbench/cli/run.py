@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,6 +124,8 @@ def run(
         options,
         assignments(settings or []),
     )
+    if not math.isfinite(checkpoint):
+        raise UserError(f"--checkpoint {checkpoint}: it is a number of seconds.")
     place = Place(
         store=output,
         cache=cache_folder(),

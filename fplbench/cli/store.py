@@ -31,7 +31,7 @@ def check(
 ) -> None:
     """Verify every file of every record, and say what to do about what is not as written.
 
-    Ends with exit code 1 if anything is damaged.
+    Ends with exit code 1 if anything is damaged or cannot be read.
     """
     from fplbench.grid import check as grid_check
 

@@ -10,11 +10,11 @@ from rich.console import Console
 from fplbench.errors import UserError
 from fplbench.grid.claims import FOLDER, Claims
 from fplbench.records.check import damage, unfinished
-from fplbench.records.store import cell_folders
+from fplbench.records.store import FOREIGN, cell_folders
 
 
 def show(root: Path, out: Console) -> int:
-    """Print what is wrong and what was left behind; 1 if anything is damaged."""
+    """Print what is wrong and what was left behind; 1 if anything is damaged or cannot be read."""
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: name the one that --out of the run named.")
     folders = cell_folders(root)
@@ -23,8 +23,12 @@ def show(root: Path, out: Console) -> int:
         out.print(line, style="red", markup=False, soft_wrap=True)
     for line in left_behind(root):
         out.print(line, markup=False, soft_wrap=True)
-    bad = len({line.partition(": ")[0] for line in wrong})
-    out.print(f"{len(folders)} cells: {len(folders) - bad} whole, {bad} damaged.")
+    bad = {line.partition(": ")[0] for line in wrong}
+    foreign = {line.partition(": ")[0] for line in wrong if FOREIGN in line}
+    whole = len(folders) - len(bad)
+    counts = f"{len(folders)} cells: {whole} whole, {len(bad - foreign)} damaged"
+    counts += f", {len(foreign)} whole, but of another version" if foreign else ""
+    out.print(f"{counts}.")
     return 1 if wrong else 0
 
 

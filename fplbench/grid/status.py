@@ -24,7 +24,8 @@ SHOWN = 12
 
 @dataclass
 class Progress:
-    """The cells of the last run by their state. running, left_behind: with their claims.
+    """The cells of the last run by their state. running, left_behind: with their claims;
+    foreign: whole, but not to be read by this version.
 
     stale: of all records, those that would not be made again, each with what has changed.
     """
@@ -32,6 +33,7 @@ class Progress:
     done: list[Record] = field(default_factory=list)
     stopped: list[Record] = field(default_factory=list)
     damaged: list[Planned] = field(default_factory=list)
+    foreign: list[Planned] = field(default_factory=list)
     running: list[tuple[Planned, Claim]] = field(default_factory=list)
     left_behind: list[tuple[Planned, Claim]] = field(default_factory=list)
     left: list[Planned] = field(default_factory=list)
@@ -77,8 +79,8 @@ def progress(root: Path, claims: Claims) -> Progress:
             (found.left_behind if dead else found.running).append((cell, owner))
         elif record is not None:
             found.stopped.append(record)
-        elif store.status(cell.id) in ("damaged", "foreign"):
-            found.damaged.append(cell)
+        elif (status := store.status(cell.id)) in ("damaged", "foreign"):
+            (found.foreign if status == "foreign" else found.damaged).append(cell)
         else:
             found.left.append(cell)
     return found
@@ -94,6 +96,7 @@ def _lines(found: Progress, root: Path) -> Iterator[str]:
         "running": len(found.running),
         "failed or diverged": len(found.stopped),
         "damaged": len(found.damaged),
+        "of another version": len(found.foreign),
         "left": len(found.left) + len(found.left_behind),
     }
     total = sum(counts.values())
@@ -117,6 +120,9 @@ def _lines(found: Progress, root: Path) -> Iterator[str]:
     if found.stopped:
         yield "fplbench run ... --retry-failed tries these again; fplbench show FOLDER has more."
     yield from _some(f"damaged: {cell.id} (fplbench check {root})" for cell in found.damaged)
+    yield from _some(
+        f"of another version: {cell.id} (fplbench check {root})" for cell in found.foreign
+    )
     yield from _stale(found.stale)
     yield from _time_left(found, Store(root))
 

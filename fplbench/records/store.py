@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # reading records and making tables needs no torch
 
 RECORD, HISTORY, PROMPTS, SUMS = "record.json", "history.csv", "prompts.safetensors", "SHA256SUMS"
 LOG = "log.txt"
+FOREIGN = "is whole, but this version of fplbench cannot read it"
 WORK = ".work"
 
 
@@ -289,7 +290,7 @@ def _damaged(folder: Path, name: str, reason: str) -> DamagedRecord:
 
 def _foreign(folder: Path, name: str, reason: str) -> ForeignRecord:
     return ForeignRecord(
-        f"{folder / name} is whole, but this version of fplbench cannot read it ({reason}): read "
+        f"{folder / name} {FOREIGN} ({reason}): read "
         "it with the version that wrote it, or upgrade; keep it"
     )
 

@@ -152,7 +152,7 @@ def pack(results: Path, file: Path, out: Console, err: Console) -> None:
     without a word from then on, so it is refused."""
     found, problems = records(results, err, moved=True)
     if problems:
-        raise UserError("Nothing was packed: mend or delete what is damaged first.")
+        raise UserError("Nothing was packed: mend what cannot be read, or move it elsewhere.")
     whole = [record for place, record in found if place != file]
     packed.write(whole, file)
     out.print(f"{len(whole)} cells: {file}", markup=False, soft_wrap=True)

@@ -15,8 +15,10 @@ import pytest
 import torch
 from make_records import make_history, make_record, write_done, write_stopped
 from pydantic import ValidationError
+from rich.console import Console
 
 from fplbench.errors import UserError
+from fplbench.grid import check
 from fplbench.grid.jobs import Job
 from fplbench.records.check import damage
 from fplbench.records.record import Metric, Record
@@ -197,11 +199,17 @@ def rewritten(folder: Path, text: str) -> None:
     (folder / SUMS).write_text("".join(f"{line}\n" for line in [f"{digest}  {RECORD}", *lines]))
 
 
-def test_a_cell_of_another_version_is_not_computed_over(store: Store) -> None:
+def test_a_cell_of_another_version_is_not_computed_over(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     record = make_record()
     fields = json.loads(record.to_json()) | {"schema": 99}
     rewritten(write_done(store, record), json.dumps(fields))
     assert Job(cell=None, id=record.id).settled(store)  # type: ignore[arg-type]
+    assert check.show(store.root, Console(width=400)) == 1
+    said = capsys.readouterr().out
+    assert "0 whole, 0 damaged, 1 whole, but of another version" in said
+    assert "delete" not in said
 
 
 @pytest.mark.parametrize("also_sums", [True, False])
