@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -55,9 +56,10 @@ def _read(path: Path) -> object:
             warnings.simplefilter("ignore")  # on pickle protocols; we say it ourselves
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file of another kind makes the unpickler fail in any way
-        raise no_checkpoint(
-            path, "neither safetensors nor a file of torch.save with nothing but tensors"
-        ) from error
+        why = "neither safetensors nor a file of torch.save with nothing but tensors"
+        if named := re.search(r"GLOBAL ([\w.]+)", str(error)):  # the arguments of training, often
+            why = f"beside tensors it holds a {named[1]}, which only running it would read"
+        raise no_checkpoint(path, why) from error
 
 
 def reason(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 import json
@@ -191,4 +192,10 @@ def test_weights_of_transformers_that_do_not_fit_one_another(tmp_path: Path) -> 
     torch.save({"model": parts | {"logit_scale": torch.tensor(1.0)}}, tmp_path / "w.pt")
     (tmp_path / "config.json").write_text(json.dumps({"vision_config": []}))
     with pytest.raises(UserError, match="do not fit one another"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_an_object_beside_the_tensors_is_named(tmp_path: Path) -> None:
+    torch.save({"model": WEIGHTS, "args": argparse.Namespace(lr=0.1)}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"it holds a argparse\.Namespace, .* a plain state dict"):
         read_weights(tmp_path / "w.pt")
