@@ -86,6 +86,8 @@ class _Trained:
 
 def _train_chunk(federation: Federation, training: Training, r: Round) -> _Trained:
     models, terms = train_locally(federation, training, r, training.local_epochs)
+    with torch.no_grad():
+        models.params.update(federation.method.end_round(models.params, r))
     federation.keep(r.clients, models.params)
     with torch.no_grad():
         sent = federation.method.upload(models.params, r)
@@ -110,11 +112,8 @@ def train_locally(
     steps = draw_steps(
         r.sizes.tolist(), ids, training.batch_size, epochs, federation.seed, r.index
     ).to(federation.device)
-    optimizer = SGD(
-        training.lr_of(r.index),
-        training.momentum,
-        training.weight_decay,
-        {name: spec.lr_scale for name, spec in federation.specs.items()},
+    optimizer = SGD.of(
+        federation.specs, training.lr_of(r.index), training.momentum, training.weight_decay
     )
     terms = train_clients(
         federation.method,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fplbench import rng
 from fplbench.dataset import IntArray
-from fplbench.method import Batch, Method, Task, Tensors
+from fplbench.method import Batch, Method, Param, Task, Tensors
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _differentiate(total: Tensor, leaves: Tensors, keep: bool = False) -> Tensor
 class SGD:
     """torch.optim.SGD's rule over stacked clients: each row has a momentum of its own.
 
-    v <- momentum * v + (g + weight_decay * p);  p <- p - lr * lr_scale * v, in place.
+    v <- momentum * v + (g + weight_decay * decay_scale * p);  p <- p - lr * lr_scale * v, in place.
     lr: one for all clients, or [C] on the device, one for each.
     """
 
@@ -139,12 +139,21 @@ class SGD:
         momentum: float,
         weight_decay: float,
         lr_scales: Mapping[str, float] | None = None,
+        decay_scales: Mapping[str, float] | None = None,
     ) -> None:
         self.lr = lr
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.lr_scales = dict(lr_scales or {})
+        self.decay_scales = dict(decay_scales or {})
         self._velocity: Tensors = {}
+
+    @classmethod
+    def of(cls, specs: Mapping[str, Param], lr: float, momentum: float, weight_decay: float) -> SGD:
+        """With the scales that the tensors have of their own."""
+        rates = {name: spec.lr_scale for name, spec in specs.items()}
+        decays = {name: spec.decay_scale for name, spec in specs.items()}
+        return cls(lr, momentum, weight_decay, rates, decays)
 
     @torch.no_grad()
     def step(self, params: Tensors, grads: Tensors) -> None:
@@ -154,7 +163,8 @@ class SGD:
                 self._velocity[name] = torch.zeros_like(params[name])
             moved = params[name][: len(grad)]
             velocity = self._velocity[name][: len(grad)]
-            velocity.mul_(self.momentum).add_(grad).add_(moved, alpha=self.weight_decay)
+            decay = self.weight_decay * self.decay_scales.get(name, 1.0)
+            velocity.mul_(self.momentum).add_(grad).add_(moved, alpha=decay)
             scale = self.lr_scales.get(name, 1.0)
             if isinstance(self.lr, Tensor):
                 each = (self.lr[: len(grad)] * scale).view(-1, *[1] * (grad.dim() - 1))
@@ -175,8 +185,8 @@ class Draws:
 class LocalData:
     """The training images of C clients, padded to the largest client, on the device.
 
-    pooled: [R, D]; patches: [R, M, D]; features of R images, those of these clients among them, in
-    whatever precision they are kept; a batch has them in float32.
+    pooled: [R, D]; patches: [R, M, D]; embedded: [R, L, w]; norms: [R]; features of R images, those
+    of these clients among them, in whatever precision they are kept; a batch has them in float32.
     plain: [C, S], where each client's images are; rows: [E, C, S], where the view of them is that
     an epoch trains on.
     labels: [C, S], places in trained_on, the class names of training; mask: [C, S];
@@ -192,6 +202,8 @@ class LocalData:
     class_mask: Tensor | None
     trained_on: tuple[str, ...] = ()
     patches_in_steps: bool = True
+    embedded: Tensor | None = None
+    norms: Tensor | None = None
 
     def everything(self) -> Batch:
         """All images of each client as they are, for Method.memory."""
@@ -199,6 +211,8 @@ class LocalData:
             mask=self.mask,
             pooled=self.pooled[self.plain].float(),
             patches=None if self.patches is None else self.patches[self.plain].float(),
+            embedded=None if self.embedded is None else self.embedded[self.plain].float(),
+            norms=None if self.norms is None else self.norms[self.plain],
             labels=self.labels,
             class_mask=self.class_mask,
             trained_on=self.trained_on,
@@ -222,6 +236,8 @@ class LocalData:
             mask=mask,
             pooled=self.pooled[rows].float(),
             patches=None if patches is None else patches[rows].float(),
+            embedded=None if self.embedded is None else self.embedded[rows].float(),
+            norms=None if self.norms is None else self.norms[rows],
             labels=self.labels[clients, index],
             class_mask=None if self.class_mask is None else self.class_mask[:k],
             fixed={name: value[:k] for name, value in fixed.items()},

@@ -43,7 +43,7 @@ T = TypeVar("T", bound=Plugin)
 
 PLUGINS_VARIABLE = "FPLBENCH_PLUGINS"
 BUILT_IN = "built in"
-INPUTS = frozenset({"pooled", "patches"})
+INPUTS = frozenset({"pooled", "patches", "pixels", "norms"})
 
 
 @dataclass(frozen=True)
@@ -208,11 +208,6 @@ def _method_complaint(cls: type[Method]) -> str | None:
             in_steps: object = made.step_inputs
         except Exception as error:
             return f"{cls.__name__} cannot be made with {variant}: {_one_line(error)}"
-        if isinstance(inputs, frozenset) and "pixels" in inputs:
-            return (
-                f"{cls.__name__}.inputs asks for pixels, which no method is given yet: "
-                f"ask for pooled, patches or both"
-            )
         if not isinstance(inputs, frozenset) or not inputs or not inputs <= INPUTS:
             known = ", ".join(sorted(INPUTS))
             return f"{cls.__name__}.inputs must be a frozenset of some of {known}"

@@ -119,7 +119,7 @@ class Linear(Method):
 class Projected(Linear):
     """Keeps the square's gradient only."""
 
-    def gradients(self, by_term: dict[str, Tensors]) -> Tensors:
+    def gradients(self, by_term: dict[str, Tensors], params: Tensors, batch: Batch) -> Tensors:
         assert set(by_term) == {"ce", "square"}
         return by_term["square"]
 
