@@ -24,10 +24,11 @@ demo: $(INSTALLED) ## Compare six methods on the embedded backbone and data sets
 test: $(INSTALLED) ## Run the tests, without the slow ones and those for a GPU
 	$(BIN)/pytest
 
-lint: $(INSTALLED) ## Check style and types
+lint: $(INSTALLED) ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 tables: $(INSTALLED) ## Write tables and the page of all records in RESULTS (default: results)
 	$(BIN)/fplbench tables $(RESULTS)
@@ -58,7 +59,8 @@ lock: $(BIN)/uv ## Choose newer versions for requirements.lock
 		--no-header --no-annotate --upgrade --quiet --output-file requirements.lock > /dev/null
 
 clean: ## Remove what tools leave behind; the environment and the results stay
-	rm -rf build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache .grimp_cache \
+		.import_linter_cache
 	find fplbench methods datasets tests -name __pycache__ -prune -exec rm -rf {} +
 
 # uv does not read pip's settings: where only pip is told which registry to use, pip installs.

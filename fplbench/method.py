@@ -19,12 +19,13 @@ from torch import Tensor
 
 from fplbench.clip.adapters import Adapters
 from fplbench.clip.prompts import Position as Position
-from fplbench.plugins.base import Plugin
+from fplbench.plugins.base import Plugin, one_line
 from fplbench.plugins.base import Settings as Settings
 
 Tensors = dict[str, Tensor]
 EVERYBODY = -1
 """In place of a client's id: a draw that is the same for all."""
+INPUTS = frozenset({"pooled", "patches", "pixels", "norms"})
 TRAVEL = ("begin", "upload", "aggregate", "download", "merge")
 """The hooks of a method that say what travels and what is made of it."""
 
@@ -259,6 +260,25 @@ class Method(Plugin):
 
     def __init__(self, config: Settings) -> None:
         self.config = config
+
+    @classmethod
+    def complaint(cls) -> str | None:
+        variants: object = cls.variants
+        if not isinstance(variants, Mapping):
+            return f"{cls.__name__}.variants must map a name to settings"
+        for variant, settings in ({"its defaults": {}} | dict(variants)).items():
+            try:
+                made = cls(cls.Config(**settings))
+                inputs: object = made.inputs
+                in_steps: object = made.step_inputs
+            except Exception as error:
+                return f"{cls.__name__} cannot be made with {variant}: {one_line(error)}"
+            if not isinstance(inputs, frozenset) or not inputs or not inputs <= INPUTS:
+                known = ", ".join(sorted(INPUTS))
+                return f"{cls.__name__}.inputs must be a frozenset of some of {known}"
+            if not isinstance(in_steps, frozenset) or not in_steps <= inputs:
+                return f"{cls.__name__}.step_inputs must be a frozenset of some of its inputs"
+        return None
 
     @property
     def inputs(self) -> frozenset[str]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fplbench.dataset import Data, IntArray
 from fplbench.plugins.base import Plugin
 from fplbench.plugins.base import Settings as Settings
+from fplbench.spec import Training
 
 BoolArray = NDArray[np.bool_]
 
@@ -97,6 +98,23 @@ class Scenario(Plugin):
 
     def __init__(self, config: Settings) -> None:
         self.config = config
+
+    @classmethod
+    def complaint(cls) -> str | None:
+        twice = Training.model_fields.keys() & cls.Config.model_fields.keys()
+        if twice:
+            return f"{cls.__name__}.Config has settings of the training: {', '.join(sorted(twice))}"
+        unknown = cls.training_defaults.keys() - Training.model_fields.keys()
+        if unknown:
+            return (
+                f"{cls.__name__}.training_defaults has what is no setting of the training: "
+                f"{', '.join(sorted(unknown))}"
+            )
+        if not cls.headline or isinstance(cls.headline, str):
+            return f"{cls.__name__}.headline must be a tuple with the name of at least one metric"
+        if len(cls.trade_off) != 2 or isinstance(cls.trade_off, str):
+            return f"{cls.__name__}.trade_off must be a tuple with the names of two metrics"
+        return None
 
     @abstractmethod
     def build(self, data: Data, seed: int) -> Clients:

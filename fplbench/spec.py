@@ -20,6 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field
 PROTOCOL = 2
 OWN = "own"
 """In place of a strategy's name: a method's own travel."""
+LONGEST = 180
+"""Letters of an id before its hash: a file system takes 255 bytes a name, and names are made of
+ids."""
+SHARE = LONGEST // 5
 
 Json = dict[str, Any]
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -28,7 +32,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 class Training(BaseModel):
     """The budget and the optimizer, the same for all methods unless one is set apart."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rounds: int = Field(25, ge=1, description="Rounds; FedPGP's code.")
     local_epochs: int = Field(2, ge=1, description="Epochs a client trains a round; FedPGP's code.")
@@ -126,7 +130,13 @@ class Cell(BaseModel):
         canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         parts = [self.named, self.dataset, self.scenario, self.backbone, f"s{self.seed}"]
-        return "_".join([*(re.sub(r"[^A-Za-z0-9.-]+", "-", p) for p in parts), digest])
+        words = [re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts]
+        if len("_".join(words)) > LONGEST:
+            # Of a path the end tells most.
+            words = [
+                word if len(word) <= SHARE else f"{word[:8]}-{word[9 - SHARE :]}" for word in words
+            ]
+        return "_".join([*words, digest])
 
     @property
     def named(self) -> str:

@@ -25,6 +25,7 @@ from fplbench.method import (
     Task,
     Tensors,
 )
+from fplbench.plugins.base import one_line
 from fplbench.spec import OWN
 
 
@@ -40,6 +41,20 @@ class Strategy(Method):
     def __init__(self, config: Settings, learner: Method) -> None:
         super().__init__(config)
         self.learner = learner
+
+    @classmethod
+    def complaint(cls) -> str | None:
+        if cls.name == OWN:
+            return f"{cls.__name__}.name: {OWN!r} stands for a method's own travel; take another"
+        variants: object = cls.variants
+        if not isinstance(variants, Mapping):
+            return f"{cls.__name__}.variants must map a name to settings"
+        for variant, settings in ({"its defaults": {}} | dict(variants)).items():
+            try:
+                cls.Config(**settings)
+            except Exception as error:
+                return f"{cls.__name__} cannot be made with {variant}: {one_line(error)}"
+        return None
 
     @property
     def label(self) -> str:

@@ -31,7 +31,9 @@ class FedSEPT(Method):
     variants: ClassVar = {"two": {"num_experts": 2, "rank": 4}}
 
     class Config(ContextSettings):
-        num_experts: int = Field(4, ge=1, description="M, experts. 4: federated_main.py:612.")
+        num_experts: int = Field(
+            4, ge=1, description="M, experts of the prompt. 4: federated_main.py:612."
+        )
         rank: int = Field(
             16, ge=1, description="r, the rank of an expert's prompt. 16: federated_main.py:613."
         )
@@ -64,7 +66,7 @@ class FedSEPT(Method):
             "router_head_bias": head_bias,
         }
         return specs | {
-            name: Param(value, shared=False, decay_scale=0.0, idle=name == "router_query")
+            name: Param(value, shared=False, decay_scale=0.0, trained=name != "router_query")
             for name, value in router.items()
         }
 

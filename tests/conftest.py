@@ -9,5 +9,10 @@ from fplbench.machine.openmp import wait_briefly
 wait_briefly()
 
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 torch.set_num_threads(1)
+
+# A deadline says how busy the machine is, not what is wrong with the code.
+settings.register_profile("fplbench", deadline=None)
+settings.load_profile("fplbench")

@@ -21,6 +21,7 @@ from fplbench.split.check import faults
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "adding-a-method.md"
 SCENARIOS = ROOT / "docs" / "adding-a-scenario.md"
+METRICS = ROOT / "docs" / "adding-a-metric.md"
 
 
 @pytest.fixture
@@ -115,3 +116,32 @@ def test_the_example_of_a_scenario_keeps_the_contract_and_is_drawn(
     (sentence,) = re.findall(r'"(shards is 0.*?)"', SCENARIOS.read_text())
     assert code == 2
     assert sentence in err
+
+
+def test_the_example_of_a_metric_is_in_the_record_and_in_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing else is touched for it."""
+    plugins, out = example(METRICS, tmp_path / "plugins", "brier.py"), tmp_path / "out"
+    monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
+    what = ["--methods", "promptfl", "--datasets", "digits", "--clients", "3", "--shots", "2"]
+    how = ["--rounds", "1", "--local-epochs", "1", "--seeds", "0,1", "--out", str(out)]
+    assert call(["run", "--plugins", str(plugins), *what, *how], monkeypatch, capsys)[0] == 0
+    found = [json.loads(path.read_text()) for path in out.rglob("record.json")]
+    assert len(found) == 2
+    for record in found:
+        local = record["measured"]["brier"]["local"]
+        assert 0 < local["mean"] < 2
+        assert len(local["per_client"]) == 3
+        assert local["worst"] == max(local["per_client"])
+        assert record["measures"]["brier"]["lower_is_better"]
+    # As anybody reads it who has no plug-in.
+    code, _, _ = call(["tables", str(out), "--measure", "brier"], monkeypatch, capsys)
+    text = (out / "tables" / "tables-brier.md").read_text()
+    assert code == 0
+    assert "Brier score after the last round on digits" in text
+    assert re.search(r"\| PromptFL \| \**[01]\.\d{3}\** ± \d\.\d{3} \|", text)
+    assert "Brier: Brier score, the squared distance" in text
+    code, printed, _ = call(["list", "metrics", "--plugins", str(plugins)], monkeypatch, capsys)
+    assert code == 0
+    assert "brier" in printed

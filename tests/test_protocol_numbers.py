@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import protocol_numbers
 import pytest
-from protocol_numbers import BUILT_IN, FILE, candidates, key, moved, splits, trained, workbench
+from benches import workbench
+from protocol_numbers import BUILT_IN, FILE, candidates, key, moved, splits, trained
 
 from fplbench.features.stock import Workbench
 from fplbench.spec import PROTOCOL
@@ -19,7 +20,7 @@ HOW = "PYTHONPATH=tests/support python -m protocol_numbers"
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return workbench(tmp_path_factory.mktemp("cache"))
+    return workbench(tmp_path_factory.mktemp("cache"), "pooled", "patches")
 
 
 @pytest.mark.parametrize(("method", "variant"), candidates())
@@ -73,7 +74,7 @@ def test_no_new_numbers_are_written_without_a_new_version(
     file.write_text(json.dumps(kept))
     monkeypatch.setattr(protocol_numbers, "FILE", file)
     monkeypatch.setattr(protocol_numbers, "candidates", lambda: [("coop", "")])
-    monkeypatch.setattr(protocol_numbers, "workbench", lambda cache: bench)
+    monkeypatch.setattr(protocol_numbers, "workbench", lambda cache, *inputs: bench)
     protocol_numbers.main()
     assert json.loads(file.read_text()) == kept
     ((tensor, values),) = kept["methods"]["coop"].items()

@@ -13,7 +13,8 @@ from small_clip import far
 
 from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
-from fplbench.engine.train import SGD, LocalData, Steps, train_clients
+from fplbench.engine.local_data import LocalData
+from fplbench.engine.train import SGD, Steps, train_clients
 from fplbench.plugins import registry
 
 CLASSES = ("cat", "american bulldog", "american_pit_bull_terrier", "beagle")

@@ -6,13 +6,12 @@ import itertools
 from pathlib import Path
 
 import pytest
-import torch
+from benches import workbench
 
 from fplbench.features.stock import Workbench
-from fplbench.grid.cell import run_cell
 from fplbench.grid.journal import Journal
+from fplbench.grid.runner import run_cell
 from fplbench.machine import process
-from fplbench.plugins import registry
 from fplbench.records.record import Record
 from fplbench.report import reference
 from fplbench.report.reference_rows import TOLERANCE
@@ -45,7 +44,7 @@ def quickest() -> list[Record]:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     process.full_precision()
     cache = tmp_path_factory.mktemp("cache")
-    return Workbench(registry.datasets().classes, None, cache, torch.device("cpu"))
+    return workbench(cache)
 
 
 def test_the_file_is_whole_and_of_this_protocol() -> None:
@@ -64,12 +63,10 @@ def test_a_cell_of_the_reference_comes_out_again(
 ) -> None:
     """Within what rounding may move on another machine; a fault of the engine moves more, since
     a method's gain over zero-shot is many points and a seed's own draws make up several."""
-    kind = registry.methods().get(record.method)
     same = {"method", "settings", "dataset", "scenario", "scenario_settings", "backbone", "seed"}
     training = Training.model_validate(record.training)
     cell = Cell(training=training, **record.model_dump(include=same))
-    made = kind(kind.Config(**cell.settings))
-    again = run_cell(cell, bench, made, lambda *_: None, Journal(tmp_path, "cell")).record
+    again = run_cell(cell, bench, Journal(tmp_path, "cell")).record
     assert again.status == "done", again.error
     wanted = [name for name in record.headline if name in record.metrics]
     assert wanted

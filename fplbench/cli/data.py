@@ -6,13 +6,15 @@ What needs torch is imported inside the commands, so that help and mistakes are 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from fplbench.cli.options import DataRoot, Plugins, assignments
+from fplbench.cli import flags
+from fplbench.cli.consoles import err, out
+from fplbench.cli.options import DataRoot, Plugins, SkipBroken, assignments
 from fplbench.machine.caches import cache_folder
+from fplbench.plugins.written import written
 
 app = typer.Typer(
     help="Data sets: what is there, download, verify, show, partition.",
@@ -20,16 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 Names = Annotated[list[str], typer.Argument(help="Data sets, or folder:PATH.")]
 Name = Annotated[str, typer.Argument(help="A data set, or folder:PATH.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The picture; default: NAME-....png here.")]
+SCENARIO = flags.of_scenarios()
 Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", min=0)]
-SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
-]
 
 
 @app.command(name="list")
@@ -106,19 +104,15 @@ def show(
     (cls,) = overview.there([name], plugins or [], data_root)
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    path = output or Path(f"{overview.as_file(name)}-sheet.png")
+    path = output or Path(f"{overview.as_file(cls.name)}-sheet.png")
     out.print(sheet.draw(data, classes, images, seed, path), markup=False, soft_wrap=True)
 
 
 @app.command()
+@flags.with_flags(SCENARIO)
 def partition(
     name: Name,
     scenario: Annotated[str | None, typer.Option(help="Default: the data set's own.")] = None,
-    clients: Annotated[int | None, typer.Option(help="Number of clients.")] = None,
-    clients_per_domain: Annotated[int | None, typer.Option(help="In domain scenarios.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Of the Dirichlet split.")] = None,
-    shots: Annotated[int | None, typer.Option(help="Training images of each class.")] = None,
-    hold_out: Annotated[str | None, typer.Option(help="A domain kept from training.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="KEY=VALUE for any setting of the scenario; repeatable."),
@@ -128,6 +122,7 @@ def partition(
     skip_broken: SkipBroken = False,
     plugins: Plugins = None,
     data_root: DataRoot = None,
+    **given: Any,
 ) -> None:
     """Draw who holds how many training images of which class."""
     from fplbench.data import holdings, overview
@@ -135,13 +130,7 @@ def partition(
     from fplbench.data.progress import on_console
     from fplbench.plugins import registry
 
-    options = {
-        "clients": clients,
-        "clients_per_domain": clients_per_domain,
-        "alpha": alpha,
-        "shots": shots,
-        "hold_out": hold_out,
-    }
+    options = {name: written(text) for name, text in flags.given(SCENARIO, given).items()}
     (cls,) = overview.there([name], plugins or [], data_root)
     chosen = holdings.chosen_scenario(
         registry.scenarios(plugins or []),
@@ -151,6 +140,6 @@ def partition(
     )
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    path = output or Path(f"{overview.as_file(name)}-{chosen.name}.png")
+    path = output or Path(f"{overview.as_file(cls.name)}-{chosen.name}.png")
     for line in holdings.draw(data, name, chosen, seed, path):
         out.print(line, markup=False, soft_wrap=True)

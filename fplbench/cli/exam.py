@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from fplbench.cli.consoles import out
 from fplbench.cli.options import Plugins
 
 if TYPE_CHECKING:
     from fplbench.contract.room import Candidate
 
-out = Console(highlight=False)
 LINE = "{outcome:<8}{name:<15}{promise}"
 
 

@@ -1,45 +1,89 @@
-"""What `fplbench list` and `fplbench show` put on the screen."""
+"""`fplbench list` and `fplbench show`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fplbench.dataset import Dataset
+from fplbench.cli.consoles import out
+from fplbench.cli.options import DataRoot, Plugins
 from fplbench.errors import UserError
-from fplbench.method import Method
 from fplbench.plugins import registry
-from fplbench.plugins.registry import Found
-from fplbench.records import packed
-from fplbench.records.record import Record
-from fplbench.records.starts import nudge
-from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
-from fplbench.scenario import Scenario
-from fplbench.strategy import Strategy
+
+if TYPE_CHECKING:
+    from fplbench.dataset import Dataset
+    from fplbench.method import Method
+    from fplbench.plugins.executor import Executor
+    from fplbench.plugins.format import Format
+    from fplbench.plugins.measure import Measure
+    from fplbench.plugins.registry import Found
+    from fplbench.records.record import Record
+    from fplbench.scenario import Scenario
+    from fplbench.strategy import Strategy
 
 
-def listing(kind: str, plugins: Sequence[Path], root: Path | None) -> RenderableType:
+class Kind(StrEnum):
+    """What `fplbench list` lists."""
+
+    methods = "methods"
+    strategies = "strategies"
+    datasets = "datasets"
+    scenarios = "scenarios"
+    metrics = "metrics"
+    executors = "executors"
+    formats = "formats"
+    backbones = "backbones"
+    presets = "presets"
+
+
+def list_(kind: Kind, plugins: Plugins = None, data_root: DataRoot = None) -> None:
+    """List what there is of a kind: methods, strategies, data sets and so on."""
+    out.print(_listing(kind, plugins or [], data_root))
+
+
+def show(
+    path: Annotated[
+        Path, typer.Argument(help="A cell's folder, a folder of cells, or a packed file.")
+    ],
+) -> None:
+    """Show a record, or the records of a folder."""
+    for part in _shown(path):
+        out.print(part)
+
+
+def _listing(kind: Kind, plugins: Sequence[Path], root: Path | None) -> RenderableType:
     """A table of one kind of thing, with what could not be loaded below it."""
-    if kind == "methods":
+    if kind is Kind.presets:
+        return _presets()
+    if kind is Kind.backbones:
+        return _backbones()
+    if kind is Kind.methods:
         methods = registry.methods(plugins)
         return Group(_methods(methods), *_broken(methods))
-    if kind == "strategies":
+    if kind is Kind.strategies:
         strategies = registry.strategies(plugins)
         return Group(_methods(strategies), *_broken(strategies))
-    if kind == "datasets":
+    if kind is Kind.datasets:
         datasets = registry.datasets(plugins)
         return Group(_datasets(datasets, root), *_broken(datasets))
-    if kind == "presets":
-        return _presets()
-    if kind == "scenarios":
+    if kind is Kind.scenarios:
         scenarios = registry.scenarios(plugins)
         return Group(_scenarios(scenarios), *_broken(scenarios))
-    return _backbones()
+    if kind is Kind.metrics:
+        metrics = registry.metrics(plugins)
+        return Group(_metrics(metrics), *_broken(metrics))
+    if kind is Kind.formats:
+        formats = registry.formats(plugins)
+        return Group(_formats(formats), *_broken(formats))
+    executors = registry.executors(plugins)
+    return Group(_executors(executors), *_broken(executors))
 
 
 def _table(*columns: str) -> Table:
@@ -83,6 +127,30 @@ def _scenarios(scenarios: Found[Scenario]) -> Table:
     return table
 
 
+def _metrics(metrics: Found[Measure]) -> Table:
+    table = _table("name", "what it is", "better", "from")
+    for name, cls in metrics.classes.items():
+        unit = f" ({cls.unit})" if cls.unit else ""
+        what = f"{cls.title}{unit}: {cls.meaning}"
+        _row(table, name, what, "lower" if cls.lower_is_better else "higher", metrics.origins[name])
+    return table
+
+
+def _formats(formats: Found[Format]) -> Table:
+    table = _table("name", "what it is", "usual", "from")
+    for name, cls in formats.classes.items():
+        _row(table, name, cls.summary, "yes" if cls.default else "no", formats.origins[name])
+    return table
+
+
+def _executors(executors: Found[Executor]) -> Table:
+    table = _table("name", "what it is", "settings", "from")
+    for name, cls in executors.classes.items():
+        flags = ", ".join("--" + key.replace("_", "-") for key in cls.Config.model_fields)
+        _row(table, name, cls.summary, flags, executors.origins[name])
+    return table
+
+
 def _presets() -> Group:
     from fplbench.grid.preset import presets
 
@@ -101,8 +169,13 @@ def _backbones() -> Group:
     return Group(table)
 
 
-def shown(path: Path) -> Iterator[RenderableType]:
+def _shown(path: Path) -> Iterator[RenderableType]:
     """One record in full, or a line for each record of a folder."""
+    from fplbench.records import packed
+    from fplbench.records.record import Record
+    from fplbench.records.starts import nudge
+    from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
+
     if not path.exists():
         raise UserError(f"There is nothing at {path}: give a cell's folder or a folder of cells.")
     if path.is_file() and is_cell(path.parent):
@@ -131,26 +204,11 @@ def _record(record: Record) -> Iterator[RenderableType]:
     yield Text(record.id, style="bold")
     facts = _table("", "")
     facts.show_header = False
-    for name in (
-        "status",
-        "method",
-        "strategy",
-        "dataset",
-        "scenario",
-        "backbone",
-        "seed",
-        "protocol",
-    ):
+    named = ("status", "method", "strategy", "dataset", "scenario", "backbone", "seed", "protocol")
+    for name in named:
         _row(facts, name, str(getattr(record, name)))
-    for name in (
-        "settings",
-        "strategy_settings",
-        "scenario_settings",
-        "training",
-        "identity",
-        "versions",
-        "hardware",
-    ):
+    settings = ("settings", "strategy_settings", "scenario_settings", "training")
+    for name in (*settings, "identity", "versions", "hardware"):
         values = getattr(record, name)
         _row(facts, name.replace("_", " "), ", ".join(f"{k} {v}" for k, v in values.items()))
     for name, files in record.code.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from fplbench.cli.consoles import out
 from fplbench.cli.options import DataRoot, Plugins
 from fplbench.machine import caches
 from fplbench.machine.caches import cache_folder
@@ -17,7 +17,6 @@ cache = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(highlight=False)
 
 
 def doctor(plugins: Plugins = None, data_root: DataRoot = None) -> None:

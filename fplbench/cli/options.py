@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fplbench.errors import UserError
+from fplbench.plugins.written import separated, unquoted, written
 
 Plugins = Annotated[
     list[Path] | None,
     typer.Option(
         "--plugins",
-        help="A folder of your own methods, strategies, data sets, scenarios; repeatable.",
+        help="A folder of your own methods, strategies, data sets, scenarios, metrics; repeatable.",
     ),
 ]
 DataRoot = Annotated[
@@ -23,13 +23,29 @@ DataRoot = Annotated[
         "--data-root", envvar="FPLBENCH_DATA", help="The folder of data sets; by default ./data."
     ),
 ]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out images that cannot be read; recorded.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show the cells, what is done, and time and disk needed."),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Try again what failed or diverged.")
+]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda:0, several with commas between, or all GPUs.")
+]
+Jobs = Annotated[
+    int | None, typer.Option(help="Processes at a time; by default one on each device.", min=1)
+]
 
 
 def listed(text: str | None, flag: str) -> tuple[str, ...] | None:
     """Names with commas between, each once; None where the flag was not given."""
     if text is None:
         return None
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    names = tuple(dict.fromkeys(unquoted(part) for part in separated(text) if part))
     if not names:
         raise UserError(f"{flag} is empty: give names with commas between, or all.")
     return names
@@ -45,22 +61,14 @@ def listed_seeds(text: str | None) -> tuple[int, ...] | None:
     return tuple(map(int, parts))
 
 
-def value(text: str) -> Any:
-    """What a user typed, as JSON has it; anything that is no JSON is a text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
 def assignments(texts: list[str]) -> dict[str, Any]:
     """The values of `--set KEY=VALUE`, by KEY."""
     found: dict[str, Any] = {}
     for text in texts:
-        key, equals, written = text.partition("=")
+        key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UserError(
                 f"--set {text}: write KEY=VALUE, METHOD.KEY=VALUE or SCENARIO.KEY=VALUE."
             )
-        found[key.strip()] = value(written)
+        found[key.strip()] = written(value.strip())
     return found

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from fplbench.cli.consoles import err, out
+from fplbench.cli.options import Plugins, listed
 from fplbench.errors import UserError
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from fplbench.plugins import registry
+from fplbench.plugins.format import Format
+from fplbench.plugins.measure import DEFAULT
 
 Results = Annotated[
     Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")
@@ -22,6 +23,15 @@ Reference = Annotated[
     typer.Option(
         "--reference",
         help="Beside the reference results, where setting, data, weights and seed agree.",
+    ),
+]
+
+
+Measure = Annotated[
+    str | None,
+    typer.Option(
+        help="What is made of the answers: accuracy, f1, ece, worst, or another that the records "
+        "have. In a table of your own METRIC.MEASURE names it too: --metric local,local.ece."
     ),
 ]
 
@@ -53,48 +63,61 @@ def tables(
             "was evaluated. Never the best round."
         ),
     ] = Headline.last,
-    siunitx: Annotated[bool, typer.Option("--siunitx", help="LaTeX with siunitx's columns.")] = (
-        False
-    ),
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            help="What is written (list formats), names with commas between; by default LaTeX, "
+            "Markdown and CSV."
+        ),
+    ] = None,
+    siunitx: Annotated[
+        bool, typer.Option("--siunitx", help="LaTeX with siunitx's columns in place of the usual.")
+    ] = False,
     published: Annotated[
         bool,
         typer.Option("--published", help="Papers' numbers beside ours, with what differs."),
     ] = False,
+    measure: Measure = None,
     reference: Reference = False,
+    plugins: Plugins = None,
 ) -> None:
     """Write LaTeX, Markdown and CSV tables of all records, or one table with rows and columns
     of your own choice, or our numbers beside published ones."""
     from fplbench.report import write as reporting
 
     folder = output or _beside(results, "tables")
+    written = _formats(formats, siunitx, plugins or [])
     chosen = None if headline is Headline.last else headline.value
     if published:
-        if rows is not None or where or siunitx or chosen or reference:
+        if rows is not None or where or siunitx or formats or chosen or reference or measure:
             raise UserError(
-                "--published is a table of its own: leave --rows, --where, --headline, --siunitx, "
-                "--reference."
+                "--published is a table of its own: leave --rows, --where, --headline, --formats, "
+                "--siunitx, --measure, --reference."
             )
         reporting.write_published(results, folder, out, err)
         return
     if rows is None:
         if where:
             raise UserError("--where narrows down a table of your own: name its --rows too.")
-        reporting.write_tables(results, folder, chosen, siunitx, reference, out, err)
+        of = measure or DEFAULT
+        reporting.write_tables(results, folder, chosen, written, reference, out, err, of)
         return
     if reference:
         raise UserError("--reference is for the tables that are always made: leave --rows out.")
     asked = [_names(rows), _names(columns), _names(metric)]
-    reporting.write_pivot(results, folder, asked, where or [], chosen, siunitx, out, err)
+    reporting.write_pivot(results, folder, asked, where or [], chosen, written, out, err, measure)
 
 
 def plots(
     results: Results = Path("results"),
     output: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/plots.")] = None,
+    measure: Measure = None,
 ) -> None:
     """Draw curves, trade-offs and clients of all records as PDF and PNG."""
     from fplbench.report import write as reporting
 
-    reporting.write_plots(results, output or _beside(results, "plots"), out, err)
+    folder = output or _beside(results, "plots")
+    reporting.write_plots(results, folder, out, err, measure or DEFAULT)
 
 
 def report(
@@ -119,6 +142,14 @@ def pack(
     from fplbench.report import write as reporting
 
     reporting.pack(results, file, out, err)
+
+
+def _formats(names: str | None, siunitx: bool, plugins: list[Path]) -> list[Format]:
+    """The formats of these names; without names the usual ones."""
+    found = registry.formats(plugins)
+    wanted = listed(names, "--formats") or [n for n, cls in found.classes.items() if cls.default]
+    chosen = ["siunitx" if siunitx and name == "latex" else name for name in wanted]
+    return [found.get(name)() for name in chosen]
 
 
 def _beside(results: Path, name: str) -> Path:

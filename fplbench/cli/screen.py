@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fplbench.grid.work import Job
+from fplbench.grid.jobs import Job
 
 MOST = 4  # metrics beside a bar
 

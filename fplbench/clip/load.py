@@ -22,6 +22,7 @@ from fplbench.clip.backbone import Backbone, freeze
 from fplbench.clip.checkpoint import put_weights, read_weights, reason
 from fplbench.clip.prompts import Tokenizer
 from fplbench.errors import UserError
+from fplbench.machine.paths import plain
 
 Model: TypeAlias = CLIP | CustomTextCLIP
 
@@ -58,7 +59,8 @@ def load(name: str, device: torch.device | str = "cpu", besides: Sequence[str] =
             f"the backbone {name!r} lacks its weights: add a tag ({_some(tags)}), a checkpoint's "
             f"path or random, as in {arch}:{(tags or ['random'])[0]}"
         )
-    known = weights in ("random", *tags) or Path(weights).is_file() or _looks_like_path(weights)
+    there = os.path.isfile(os.path.expanduser(weights))
+    known = weights in ("random", *tags) or there or _looks_like_path(weights)
     if not known:
         raise UserError(
             f"open_clip has no weights {weights!r} for {arch} and there is no such file"
@@ -71,8 +73,17 @@ def load(name: str, device: torch.device | str = "cpu", besides: Sequence[str] =
     elif weights in tags:
         loaded = _pretrained(arch, weights)
     else:
-        loaded = _from_file(arch, Path(weights).expanduser())
+        loaded = _from_file(arch, Path(os.path.expanduser(weights)))
     return _finish(name, arch, loaded, tokenizer, device)
+
+
+def plain_name(name: str) -> str:
+    """The same backbone by one name, however the path of its checkpoint is written."""
+    arch, _, weights = name.partition(":")
+    if not os.path.isfile(os.path.expanduser(weights)) or arch not in open_clip.list_models():
+        return name
+    tags = open_clip.list_pretrained_tags_by_model(arch)
+    return name if weights in ("random", *tags) else f"{arch}:{plain(weights)}"
 
 
 def _finish(

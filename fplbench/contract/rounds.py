@@ -13,7 +13,7 @@ from fplbench.contract.verdict import PRECISION, Failed, compare
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import Accuracies, evaluate
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round
+from fplbench.engine.fit import run_round
 from fplbench.method import Method, Round, Tensors
 from fplbench.spec import Training
 

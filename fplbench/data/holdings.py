@@ -14,6 +14,7 @@ from fplbench.dataset import Data, IntArray
 from fplbench.errors import UserError
 from fplbench.plugins.base import refusals
 from fplbench.plugins.registry import Found
+from fplbench.plugins.written import read
 from fplbench.scenario import Clients, Scenario
 
 MOST_NAMES = 40  # on an axis; more cannot be read
@@ -34,7 +35,7 @@ def chosen_scenario(
         if key not in cls.Config.model_fields:
             raise UserError(f"{written} is no setting of the scenario {name}; leave it out.")
     try:
-        return cls(cls.Config(**given | dict(sets)))
+        return cls(cls.Config(**read(cls.Config, given | dict(sets))))
     except ValidationError as error:
         raise UserError(" ".join(refusals(error, f"scenario {name}"))) from error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fplbench.data.images import ImageFiles
+from fplbench.data.names import composed
 from fplbench.data.splits import OURS, Contents, spaced, zhou_split
 from fplbench.dataset import Data, Dataset, Split
 
@@ -187,9 +188,10 @@ def data_root(root: Path | None) -> Path:
 
 
 def fingerprint(contents: Contents) -> str:
-    """Of names, labels, order and, where pictures lie in memory, pixels. Files are added when
-    they are examined (fplbench.data.prepare)."""
-    digest = hashlib.sha256("\n".join((*contents.classnames, "", *contents.domains)).encode())
+    """Of names in Unicode's composed form, labels, order and, where pictures lie in memory, pixels.
+    Files are added when they are examined (fplbench.data.prepare)."""
+    names = composed("\n".join((*contents.classnames, "", *contents.domains)))
+    digest = hashlib.sha256(names.encode())
     for split in (contents.train, contents.test):
         digest.update(_of_split(split))
     return digest.hexdigest()[:16]
@@ -200,7 +202,7 @@ def _of_split(split: Split) -> bytes:
     if split.domains is not None:
         digest.update(split.domains.tobytes())
     if isinstance(split.images, ImageFiles):
-        names = "\0".join(split.images.names)
+        names = composed("\0".join(split.images.names))
         digest.update(names.encode("utf-8", "surrogateescape"))
     else:
         pixels = getattr(split.images, "pixels", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,10 +12,13 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from fplbench.data.names import composed
 from fplbench.data.on_disk import OnDisk, data_root
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.plugins import registry
+
+LONGEST = 100  # letters of a file's name before its hash
 
 
 def there(names: Sequence[str], plugins: Sequence[Path], root: Path | None) -> list[type[Dataset]]:
@@ -46,8 +50,12 @@ def to_download(names: Sequence[str], plugins: Sequence[Path]) -> list[type[OnDi
 
 
 def as_file(name: str) -> str:
-    """A name that may hold a path as the beginning of a file's name."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")
+    """A name that may hold a path as the beginning of a file's name; two names, two files."""
+    word = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")
+    if word == name.replace(":", "-", 1) and len(word) <= LONGEST:
+        return word
+    digest = hashlib.sha256(composed(name).encode("utf-8", "surrogateescape")).hexdigest()[:7]
+    return f"{word[:LONGEST]}-{digest}"
 
 
 def overview(plugins: Sequence[Path], root: Path | None) -> RenderableType:

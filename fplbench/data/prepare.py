@@ -17,16 +17,21 @@ from pathlib import Path
 
 import numpy as np
 
-from fplbench.data.images import Finding, ImageFiles, examine
+from fplbench.data.images import BLACK, Finding, ImageFiles, examine
+from fplbench.data.names import readable, twins
 from fplbench.data.progress import Progress
 from fplbench.dataset import Data, Dataset, Split
 from fplbench.errors import UserError
-from fplbench.records.atomic import write_aside
+from fplbench.records.atomic import write_aside, writing
 
 READERS = 8
 AT_ONCE = 512
 SHOWN = 10
 KEPT_AFTER = 20_000
+LOOK = 2
+"""Rises when the same file is found to be something else than before."""
+LONGEST = 150
+"""Letters of a folder's name; a file system takes 255 bytes, and files are written beside it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def checked(
     """One finding for each file, in order. again: read also what has not changed."""
     cache.mkdir(parents=True, exist_ok=True)
     place = hashlib.sha256(str(files.folder.resolve()).encode()).hexdigest()[:12]
-    index = cache / f"checked-{place}.npz"
+    index = cache / f"checked-{place}-{LOOK}.npz"
     known = _read_index(index)
     stamps = {name: _stamp(files.folder / name) for name in files.names}
     new = [n for n, s in stamps.items() if again or n not in known or known[n][0] != s]
@@ -77,9 +82,11 @@ def cache_of(name: str, store: Path) -> Path:
     """The folder that a data set may keep files in; a path in its name becomes one word."""
     word = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
     if word != name:
-        word += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        word = f"{word[:LONGEST]}-{digest}"
     folder = store / "datasets" / word
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, "the folder of caches: name another one in FPLBENCH_CACHE"):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -94,7 +101,8 @@ def prepare(
     skip_broken: leave unusable files out and say so in `notes`. UserError: unusable files, all
     of them counted and the first ones named.
     """
-    splits, notes, broken, odd = [], list(data.notes), [], Counter[str]()
+    splits, broken, odd = [], [], Counter[str]()
+    notes = [*data.notes, *twins(data.classnames)]
     digest = hashlib.sha256(data.fingerprint.encode())
     for split in (data.train, data.test):
         if not isinstance(split.images, ImageFiles):
@@ -103,22 +111,26 @@ def prepare(
         findings = checked(split.images, cache, progress)
         rows = np.array([not finding.fault for finding in findings], dtype=bool)
         broken += [
-            f"{split.images.folder / name} {finding.fault}"
+            readable(f"{split.images.folder / name} {finding.fault}")
             for name, finding in zip(split.images.names, findings, strict=True)
             if finding.fault
         ]
         odd.update(finding.odd for finding in findings if finding.odd)
         digest.update(b"".join(finding.digest for finding in findings if not finding.fault))
+        # Once shown by their own largest value: what was kept of them is not of these pictures.
+        if any(BLACK in f.odd or "16 bit and alpha" in f.odd for f in findings):
+            digest.update(b"the upper 8 of 16 bits")
         splits.append(split if rows.all() else part(split, rows))
     if broken and not skip_broken:
         raise UserError(_refusal(broken, cache))
     if broken:
+        require_whole(data, splits[0], splits[1])
         notes.append(f"{counted(broken)} unusable and left out (--skip-broken)")
     if odd:
         kinds = ", ".join(f"{count} {kind}" for kind, count in odd.most_common())
         notes.append(f"not plain RGB or gray and converted: {kinds}")
     if not any(isinstance(split.images, ImageFiles) for split in (data.train, data.test)):
-        return data
+        return replace(data, notes=tuple(notes))
     return replace(
         data,
         train=splits[0],
@@ -126,6 +138,22 @@ def prepare(
         fingerprint=digest.hexdigest()[:16],
         notes=tuple(notes),
     )
+
+
+def require_whole(data: Data, train: Split, test: Split) -> None:
+    """UserError where a class or domain that had training or test images has none left."""
+    gone = []
+    for what, before, now in (("training", data.train, train), ("test", data.test, test)):
+        lost = np.setdiff1d(before.labels, now.labels)
+        gone += [f"{what} images of {data.classnames[label]}" for label in lost]
+        if before.domains is not None and now.domains is not None:
+            lost = np.setdiff1d(before.domains, now.domains)
+            gone += [f"{what} images of the domain {data.domains[index]}" for index in lost]
+    if gone:
+        shown = "; ".join(gone[:SHOWN]) + ("; ..." if len(gone) > SHOWN else "")
+        raise UserError(
+            f"--skip-broken leaves no {shown}: repair these files, or take their folders away."
+        )
 
 
 def part(split: Split, keep: np.ndarray) -> Split:

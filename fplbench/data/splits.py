@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fplbench.data.images import ImageFiles
+from fplbench.data.names import alike, composed, groups, require_different, require_text
+from fplbench.data.names import spaced as spaced
 from fplbench.dataset import Split
 from fplbench.errors import UserError
+from fplbench.records.litter import is_litter, leads_up
 from fplbench.rng import numpy_generator
 
 SPLIT_SEED = 0
@@ -87,7 +90,7 @@ def cut(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Training and test entries, class by class and domain by domain; one of each at least where
     there are two. What is drawn depends on the file names alone, not on the order of `entries`."""
     groups: dict[tuple[int, int], list[Entry]] = {}
-    for entry in sorted(entries):
+    for entry in sorted(entries, key=lambda entry: (composed(entry.file), entry.label)):
         groups.setdefault((entry.domain, entry.label), []).append(entry)
     train: list[Entry] = []
     test: list[Entry] = []
@@ -124,29 +127,55 @@ def listed(path: Path, entry: Callable[[str], Entry]) -> list[Entry]:
 
 
 def class_folders(folder: Path) -> list[str]:
-    """The names of the folders in a folder, sorted as the literature does: by code point."""
+    """The names of the folders in a folder, sorted as the literature does: by code point. Not
+    those of systems, and no link to a folder above."""
     try:
-        found = [path.name for path in folder.iterdir() if path.is_dir()]
+        with os.scandir(folder) as found:
+            names = [each.name for each in found if not is_litter(each.name) and _is_folder(each)]
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({error.strerror}).") from error
-    return sorted(name for name in found if not name.startswith((".", "__")))
+    return sorted((name for name in names if not leads_up(folder / name)), key=composed)
 
 
 def pictures(folder: Path, below: str, deep: bool = False) -> list[str]:
-    """The files of folder/below, relative to `folder`, sorted; hidden files and lists left out.
+    """The files of folder/below, relative to `folder`, sorted; those of systems and lists left
+    out.
 
-    deep: also those of folders in it.
+    deep: also those of folders in it; each folder once, by whatever links it is reached.
     """
-    found = []
-    for entry in os.scandir(folder / below):
-        name = f"{below}/{entry.name}"
-        if entry.name.startswith(".") or entry.name == "Thumbs.db":
-            continue
-        if entry.is_dir():
-            found += pictures(folder, name, deep) if deep else []
-        elif not entry.name.lower().endswith(NO_PICTURES):
-            found.append(name)
-    return sorted(found)
+    found: list[str] = []
+    entered = set[str]()
+
+    def look(below: str) -> None:
+        try:
+            with os.scandir(folder / below) as here:
+                entries = [each for each in here if not is_litter(each.name)]
+        except OSError as error:
+            raise UserError(f"{folder / below} cannot be read ({error.strerror}).") from error
+        entered.add(os.path.realpath(folder / below))
+        inside: list[str] = []
+        links: list[str] = []
+        for each in entries:
+            name = f"{below}/{each.name}" if below else each.name
+            if each.is_symlink() and leads_up(each.path):
+                continue
+            if _is_folder(each):
+                (links if each.is_symlink() else inside).append(name)
+            elif not each.name.lower().endswith(NO_PICTURES):
+                found.append(name)
+        for name in (*sorted(inside), *sorted(links)) if deep else ():
+            if os.path.realpath(folder / name) not in entered:
+                look(name)
+
+    look(below)
+    return sorted(found, key=composed)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
 
 
 def tree(folder: Path, below: str, labels: dict[str, int], domain: int = 0) -> list[Entry]:
@@ -165,30 +194,63 @@ def numbered(names: Sequence[str]) -> dict[str, int]:
     return {name: label for label, name in enumerate(names)}
 
 
-def spaced(name: str) -> str:
-    """A folder's name as words."""
-    return " ".join(name.replace("_", " ").split())
+@dataclass(frozen=True)
+class Classes:
+    """Folders of classes in several places, those that read alike taken as one.
+
+    names: a folder's name for each class, as it is spelt in the first place that has it; labels:
+    for each place the labels of its own folders; spellings: all names of a class, by `alike`.
+    """
+
+    names: list[str]
+    labels: dict[str, dict[str, int]]
+    spellings: dict[str, list[str]]
+
+
+def classes_of(folder: Path, places: Sequence[str]) -> Classes:
+    """The classes of folder/PLACE/*. UserError: two of one place read alike or are one folder, or
+    a name is no text."""
+    found = {place: class_folders(folder / place) for place in places}
+    for place, names in found.items():
+        require_text(folder / place, names)
+        require_different(folder / place, names)
+        _require_apart(folder / place, names)
+    spellings = groups(name for names in found.values() for name in names)
+    chosen = sorted((same[0] for same in spellings.values()), key=composed)
+    label = {alike(name): number for number, name in enumerate(chosen)}
+    labels = {p: {name: label[alike(name)] for name in names} for p, names in found.items()}
+    return Classes(chosen, labels, spellings)
+
+
+def _require_apart(folder: Path, names: Sequence[str]) -> None:
+    by_place: dict[str, str] = {}
+    for name in names:
+        other = by_place.setdefault(os.path.realpath(folder / name), name)
+        if other != name:
+            raise UserError(
+                f"{folder / other} and {folder / name} are one folder, by a link: the same "
+                "pictures cannot be two classes, so remove the link."
+            )
 
 
 def train_test_folders(
     folder: Path, name: Callable[[str], str] = spaced, test: str = "test"
 ) -> Contents:
     """train/CLASS/* and test/CLASS/*. name: from a class's folder to its name."""
-    classes = class_folders(folder / "train")
-    _no_strangers(folder / test, class_folders(folder / test), classes)
-    labels = numbered(classes)
+    found = classes_of(folder, ["train", test])
+    _no_strangers(folder / test, found.labels[test], found.labels["train"])
     return from_entries(
         folder,
-        [name(each) for each in classes],
-        tree(folder, "train", labels),
-        tree(folder, test, labels),
+        [name(each) for each in found.names],
+        tree(folder, "train", found.labels["train"]),
+        tree(folder, test, found.labels[test]),
         OFFICIAL,
         f"the folders train and {test}",
     )
 
 
-def _no_strangers(folder: Path, found: Sequence[str], classes: Sequence[str]) -> None:
-    strangers = [name for name in found if name not in classes]
+def _no_strangers(folder: Path, found: Mapping[str, int], known: Mapping[str, int]) -> None:
+    strangers = [name for name, label in found.items() if label not in known.values()]
     if strangers:
         raise UserError(
             f"{folder} has classes that the training images lack ({', '.join(strangers[:5])}): "

@@ -15,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fplbench.data.images import Finding, ImageFiles
+from fplbench.data.names import readable, twins
 from fplbench.data.on_disk import Counts, OnDisk
 from fplbench.data.prepare import cache_of, checked
 from fplbench.data.progress import Progress
 from fplbench.data.splits import OURS
+from fplbench.data.understood import examples, named
 from fplbench.dataset import Data, Dataset, IntArray, Split
 
 SHOWN = 10
@@ -28,7 +30,8 @@ SHOWN = 10
 class Report:
     """What was found. each: images of each class, by split; domains: by domain, both splits.
 
-    twice: pairs of a training and a test image with the same contents.
+    twice: pairs of a training and a test image with the same contents. examples: images with
+    their classes. notes: what a reader of the numbers should know.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Report:
     unusable: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
     twice: list[tuple[str, str]] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     published: bool = False
 
@@ -66,6 +71,9 @@ def verify(
         split_source=data.split_source,
         classnames=data.classnames,
         each={what: np.bincount(split.labels, minlength=count) for what, split in splits.items()},
+        examples=examples(data),
+        # Those of a published data set are its differences, which are listed below.
+        notes=[*(() if issubclass(cls, OnDisk) else data.notes), *twins(data.classnames)],
     )
     if data.train.domains is not None and data.test.domains is not None:
         both = np.concatenate([data.train.domains, data.test.domains])
@@ -73,8 +81,8 @@ def verify(
         report.domains = dict(zip(data.domains, numbers, strict=True))
     named = {what: _named(split, cache, progress) for what, split in splits.items()}
     for found in named.values():
-        report.unusable += [f"{name} {f.fault}" for name, f in found if f.fault]
-        report.odd += [f"{name}: {f.odd}" for name, f in found if f.odd]
+        report.unusable += [readable(f"{name} {f.fault}") for name, f in found if f.fault]
+        report.odd += [readable(f"{name}: {f.odd}") for name, f in found if f.odd]
     seen = {f.digest: name for name, f in named["training"] if not f.fault}
     report.twice = [
         (seen[f.digest], name) for name, f in named["test"] if not f.fault and f.digest in seen
@@ -149,6 +157,11 @@ def shown(report: Report) -> Iterator[RenderableType]:
     yield table
     if report.domains:
         yield Text("domains: " + ", ".join(f"{k} {v:,}" for k, v in report.domains.items()))
+    yield Text(f"classes: {named(report.classnames)}")
+    if report.examples:
+        yield Text(f"for example: {'; '.join(report.examples)}")
+    for note in report.notes:
+        yield Text(f"note: {note}", style="yellow")
     yield from _lines(report)
 
 
@@ -176,7 +189,7 @@ def _lines(report: Report) -> Iterator[Text]:
         names = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         yield from _listed(f"{len(report.odd):,} odd, converted ({names})", report.odd, "yellow")
     if report.twice:
-        pairs = [f"{train} = {test}" for train, test in report.twice]
+        pairs = [readable(f"{train} = {test}") for train, test in report.twice]
         yield from _listed(f"{len(pairs):,} test images are in training too", pairs, "yellow")
     else:
         yield Text("No test image is in training too.", style="green")

@@ -7,22 +7,21 @@ are halved; results then agree to rounding, and the record says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from types import TracebackType
 
 import torch
 from torch import Tensor
 
 from fplbench.engine.federation import Federation
+from fplbench.engine.local_data import Draws
 from fplbench.engine.memory import peak_bytes
-from fplbench.engine.train import Draws, draw_steps, step_gradients
+from fplbench.engine.train import draw_steps, step_gradients
 from fplbench.spec import Training
 
 BUDGET = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}
 """Bytes that a chunk of clients may take in a local step, by the kind of device."""
-
-Done = TypeVar("Done")
 
 
 @dataclass
@@ -69,25 +68,39 @@ def _bytes_of_a_step(federation: Federation, training: Training) -> int:
     return max(1, peak_bytes(step))
 
 
-def in_chunks(clients: Tensor, chunk: Chunk, work: Callable[[Tensor], Done]) -> list[Done]:
-    """What `work` makes of the clients, a chunk at a time; smaller ones where memory runs out."""
-    done: list[Done] = []
+@dataclass
+class Attempt:
+    """Clients to be computed together, inside `with`: there a shortage of memory raises nothing,
+    but leaves the attempt `short`."""
+
+    clients: Tensor
+    short: bool = False
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> bool:
+        self.short = error is not None and out_of_memory(error) and len(self.clients) > 1
+        return self.short
+
+
+def in_chunks(clients: Tensor, chunk: Chunk) -> Iterator[Attempt]:
+    """The clients, a chunk at a time; those of a short attempt again, in smaller chunks."""
     first = 0
     while first < len(clients):
-        part = clients[first : first + chunk.clients]
-        try:
-            done.append(work(part))
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or len(part) == 1:
-                raise
-            chunk.clients = len(part) // 2
-        else:
-            first += len(part)
+        attempt = Attempt(clients[first : first + chunk.clients])
+        yield attempt
+        if not attempt.short:
+            first += len(attempt.clients)
             continue
-        # Outside the handler, so that the failed step's tensors are gone with its traceback.
+        chunk.clients = len(attempt.clients) // 2
+        # By now the failed step's tensors are gone with its traceback.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-    return done
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,7 +1,8 @@
-"""Exams: every client's accuracy, and that of the shared prompt alone."""
+"""Exams: what every client answers, and the shared prompt alone, graded by each measure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,19 +12,22 @@ from torch import Tensor
 
 from fplbench.engine.chunks import Chunk, in_chunks
 from fplbench.engine.federation import Federation, Models, gather
-from fplbench.engine.rounds import by_falling_steps, train_locally
-from fplbench.errors import Diverged
+from fplbench.engine.train import by_falling_steps, train_locally
+from fplbench.errors import Diverged, UserError
 from fplbench.features.images import Images
 from fplbench.method import Batch, Task
+from fplbench.metrics.accuracy import Accuracy
+from fplbench.plugins.measure import DEFAULT, Answers, Measure, Sums, metric
 from fplbench.scenario import Exam, Question
 from fplbench.spec import Training
 
 # Elements of a tensor [clients, images, classes, patches] in one go: on a processor as many as
-# stay in its cache (FedOTP's transport is slower with more), on a GPU enough
-# to fill it.
+# stay in its cache, on a GPU enough to fill it.
 ELEMENTS_AT_ONCE = {"cpu": 2**19, "cuda": 2**25}
 
 Accuracies = dict[str, NDArray[np.float64]]
+"""Metric -> each client's number, [C]; nan where a client has none."""
+ALONE = (Accuracy(),)
 
 
 def evaluate(
@@ -32,25 +36,29 @@ def evaluate(
     index: int,
     chunk: Chunk,
     training: Training | None = None,
+    measures: Sequence[Measure] = ALONE,
 ) -> Accuracies:
-    """Accuracy in percent for each metric of each client, [C]; nan where a client has none.
+    """Each measure of each question that is put to the clients; those of accuracy bear the
+    question's name, the others "QUESTION.MEASURE".
 
-    Metrics the method does not support are absent. Those of the shared prompt alone are [1].
+    Questions the method does not support are absent. Those of the shared prompt alone are [1].
     index: the round whose downloads the clients would start from. training: for methods whose
     clients train before a test.
     """
     found: Accuracies = {}
+    _refuse_ambiguous(federation, measures)
     for exam in federation.scenario.exams:
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked:
-            found |= _examine(federation, task, exam, asked, test, index, chunk, training)
+            found |= _examine(federation, task, exam, asked, measures, test, index, chunk, training)
     alone = federation.shared_model()
+    single = [measure for measure in measures if not measure.across]
     for exam in federation.scenario.shared_exams if alone is not None else ():
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked and alone is not None:
-            found |= _grade(federation, alone, task, exam, asked, test, slice(0, 1), index)
+            found |= _grade(federation, alone, task, exam, asked, single, test, slice(0, 1), index)
     return found
 
 
@@ -73,6 +81,18 @@ def not_applicable(federation: Federation) -> dict[str, str]:
     return missing
 
 
+def _refuse_ambiguous(federation: Federation, measures: Sequence[Measure]) -> None:
+    """A domain may be called anything, but not so that its accuracy reads as another measure."""
+    for exam in (*federation.scenario.exams, *federation.scenario.shared_exams):
+        for name in exam.questions:
+            for measure in measures:
+                if measure.name != DEFAULT and name.endswith(metric("", measure.name)):
+                    raise UserError(
+                        f"The question {name!r} ends like the measure {measure.name}: give its "
+                        "domain another name."
+                    )
+
+
 def _supported(federation: Federation, task: Task, exam: Exam) -> dict[str, Question]:
     return {
         name: question
@@ -86,20 +106,24 @@ def _examine(
     task: Task,
     exam: Exam,
     asked: dict[str, Question],
+    measures: Sequence[Measure],
     test: Images,
     index: int,
     chunk: Chunk,
     training: Training | None,
 ) -> Accuracies:
-    """Every client's accuracy for each question."""
+    """Every client's number for each question and measure."""
 
     def grade(clients: Tensor) -> Accuracies:
         models = _tested(federation, clients, index, training)
         rows = slice(int(clients[0]), int(clients[-1]) + 1)
-        return _grade(federation, models, task, exam, asked, test, rows, index)
+        return _grade(federation, models, task, exam, asked, measures, test, rows, index)
 
-    parts = in_chunks(torch.arange(federation.clients), chunk, grade)
-    return {name: np.concatenate([part[name] for part in parts]) for name in asked}
+    parts: list[Accuracies] = []
+    for attempt in in_chunks(torch.arange(federation.clients), chunk):
+        with attempt:
+            parts.append(grade(attempt.clients))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _tested(
@@ -128,17 +152,18 @@ def _grade(
     task: Task,
     exam: Exam,
     asked: dict[str, Question],
+    measures: Sequence[Measure],
     test: Images,
     clients: slice,
     index: int,
 ) -> Accuracies:
-    """Accuracy of these clients, [C], for each question; the text is encoded once."""
+    """The numbers of these clients, [C], for each question and measure; the text is encoded
+    once, and no image's logits are kept."""
     device = federation.device
     rows = torch.from_numpy(exam.rows[clients])
     labels = _positions(exam, test)[rows.clamp(min=0)]
     text = federation.method.encode(models.params, task)
-    correct = {name: torch.zeros(len(rows), dtype=torch.double) for name in asked}
-    counted = {name: torch.zeros(len(rows), dtype=torch.double) for name in asked}
+    sums: dict[tuple[str, str], Sums] = {}
     patches = max(1 if t is None else t.shape[1] for t in (test.patches, test.embedded))
     width = max(1, ELEMENTS_AT_ONCE[device.type] // (len(rows) * len(exam.classes) * patches))
     for first in range(0, rows.shape[1], width):
@@ -167,30 +192,61 @@ def _grade(
         )
         logits = federation.method.logits(models.params, text, batch, task)
         _refuse_infinite(logits, batch.mask, index, None if models.alone else clients.start)
+        answers = _answers(logits, labels[:, part], asked, clients)
         for name, question in asked.items():
             counts = torch.from_numpy(question.counts[clients, part])
-            right = _choose(logits, question, clients) == labels[:, part]
-            correct[name] += (right & counts).sum(1)
-            counted[name] += counts.sum(1)
+            for measure in measures:
+                new = measure.sums(answers[name], counts)
+                old = sums.get((name, measure.name))
+                sums[name, measure.name] = new if old is None else _added(old, new)
     return {
-        name: (100 * correct[name] / counted[name]).numpy() for name in asked
-    }  # 0 / 0 is nan: a client without such images has no such number
+        metric(name, measure.name): _values(measure, sums.get((name, measure.name)), len(rows))
+        for measure in measures
+        for name in asked
+    }
+
+
+def _added(one: Sums, other: Sums) -> Sums:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def _values(measure: Measure, sums: Sums | None, clients: int) -> NDArray[np.float64]:
+    """A measure's numbers, [C], held to its contract. sums: None where no client has an image."""
+    if sums is None:
+        return np.full(clients, np.nan)
+    values = measure.value(sums).double().numpy()
+    if values.shape != (clients,) or np.isinf(values).any():
+        raise ValueError(
+            f"The measure {measure.name} gave {values} for {clients} clients: `value` must give a "
+            "finite number for each, or nan for one without images."
+        )
+    return values
 
 
 def _refuse_infinite(logits: Tensor, mask: Tensor, index: int, first: int | None) -> None:
     """A logit that is not finite would silently become a wrong answer. first: client of row 0."""
+    if bool(logits.sum().isfinite()):  # as no sum is with such a logit; a tenth of the time
+        return
     broken = ~logits.isfinite().all(-1) & mask
     if bool(broken.any()):
         row = int(broken.any(1).int().argmax())
         raise Diverged(index, None if first is None else first + row, "a logit")
 
 
-def _choose(logits: Tensor, question: Question, clients: slice) -> Tensor:
-    """[C, B]: the class each client answers, on the host. logits: [C, B, K]."""
-    if question.class_mask is not None:
-        mask = torch.from_numpy(question.class_mask[clients]).to(logits.device)
-        logits = logits.masked_fill(~mask[:, None], float("-inf"))
-    return logits.argmax(-1).to("cpu")
+def _answers(
+    logits: Tensor, labels: Tensor, asked: dict[str, Question], clients: slice
+) -> dict[str, Answers]:
+    """The answers to each question; questions with the same classes share theirs, and what is
+    computed of them. logits: [C, B, K], labels: [C, B]."""
+    labels = labels.clamp(min=0)  # an image of no class of the exam does not count
+    among_all = Answers(logits, labels)
+    found: dict[str, Answers] = {}
+    for name, question in asked.items():
+        found[name] = among_all
+        if question.class_mask is not None:
+            mask = torch.from_numpy(question.class_mask[clients]).to(logits.device)
+            found[name] = Answers(logits.masked_fill(~mask[:, None], float("-inf")), labels)
+    return found
 
 
 def _positions(exam: Exam, test: Images) -> Tensor:

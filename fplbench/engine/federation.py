@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fplbench import rng
 from fplbench.dataset import IntArray
-from fplbench.engine.train import LocalData, pad_rows
+from fplbench.engine.local_data import LocalData, pad_rows
 from fplbench.features.images import Images
 from fplbench.method import Method, Param, Round, Task, Tensors
 from fplbench.scenario import Clients

@@ -7,7 +7,7 @@ all clients of a chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from fplbench import rng
-from fplbench.dataset import IntArray
-from fplbench.method import Batch, Method, Param, Task, Tensors
+from fplbench.engine.federation import Federation, Models
+from fplbench.engine.local_data import Draws, LocalData
+from fplbench.errors import Diverged
+from fplbench.method import Batch, Method, Param, Round, Task, Tensors
+from fplbench.spec import Training
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,12 @@ def draw_steps(
 ) -> Steps:
     """Shuffle each client's images anew for each epoch and cut them into batches.
 
-    sizes must fall, so that the clients with a step t are always the first ones. The order of a
-    client's images depends on (seed, client, round) and on nothing else.
+    Numbers of steps must fall, so that the clients with a step t are always the first ones. The
+    order of a client's images depends on (seed, client, round) and on nothing else.
     """
     counts = [number_of_steps(size, batch_size, epochs) for size in sizes]
     if sorted(counts, reverse=True) != counts:
-        raise ValueError("clients must come by falling number of images")
+        raise ValueError("clients must come by falling number of steps")
     index = np.zeros((max(counts), len(sizes), batch_size), dtype=np.int64)
     mask = np.zeros(index.shape, dtype=bool)
     # A client without a step t keeps its last epoch; nothing of it is read.
@@ -99,22 +102,30 @@ def draw_steps(
 def step_gradients(
     method: Method, params: Tensors, trained: Sequence[str], batch: Batch, task: Task
 ) -> tuple[Tensors, Tensors]:
-    """The loss terms, each [C], and the gradient of each trained tensor, [C, ...].
-
-    A tensor that no term uses has a gradient of zero.
-    """
-    leaves = {name: params[name].detach().requires_grad_() for name in trained}
+    """The loss terms, each [C], and the gradient of each trained tensor, [C, ...]: what a step
+    computes before anything moves."""
+    leaves = leaves_of(params, trained)
     with torch.enable_grad():
         terms = method.losses(params | leaves, batch, task)
-        if not method.apart:
-            grads = _differentiate(torch.stack([t.sum() for t in terms.values()]).sum(), leaves)
-        else:
-            by_term = {
-                name: _differentiate(term.sum(), leaves, keep=True) for name, term in terms.items()
-            }
-            with torch.no_grad():
-                grads = method.gradients(by_term, params, batch)
+        grads = gradients_of(method, terms, leaves, params, batch)
     return {name: term.detach() for name, term in terms.items()}, grads
+
+
+def leaves_of(params: Tensors, trained: Sequence[str]) -> Tensors:
+    """The trained tensors, as the leaves that a gradient is taken of."""
+    return {name: params[name].detach().requires_grad_() for name in trained}
+
+
+def gradients_of(
+    method: Method, terms: Tensors, leaves: Tensors, params: Tensors, batch: Batch
+) -> Tensors:
+    """The gradient to step along, for each leaf, [C, ...]. A tensor that no term uses has a
+    gradient of zero."""
+    if not method.apart:
+        return _differentiate(torch.stack([t.sum() for t in terms.values()]).sum(), leaves)
+    by_term = {name: _differentiate(term.sum(), leaves, keep=True) for name, term in terms.items()}
+    with torch.no_grad():
+        return method.gradients(by_term, params, batch)
 
 
 def _differentiate(total: Tensor, leaves: Tensors, keep: bool = False) -> Tensors:
@@ -173,79 +184,46 @@ class SGD:
                 moved.sub_(velocity, alpha=self.lr * scale)
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Where local steps draw from. clients: [C], their ids; generator: by purpose, client, step."""
+def train_locally(
+    federation: Federation, training: Training, r: Round, epochs: int
+) -> tuple[Models, Tensors]:
+    """The models of r's clients after so many local epochs, and their loss terms, each [C].
 
-    clients: Tensor
-    generator: Callable[[str, int, int], torch.Generator]
-
-
-@dataclass(frozen=True)
-class LocalData:
-    """The training images of C clients, padded to the largest client, on the device.
-
-    pooled: [R, D]; patches: [R, M, D]; embedded: [R, L, w]; norms: [R]; features of R images, those
-    of these clients among them, in whatever precision they are kept; a batch has them in float32.
-    plain: [C, S], where each client's images are; rows: [E, C, S], where the view of them is that
-    an epoch trains on.
-    labels: [C, S], places in trained_on, the class names of training; mask: [C, S];
-    class_mask: [C, K]. patches_in_steps: whether local steps read the patches too.
+    r.clients must come by falling number of steps.
     """
+    ids = r.clients.tolist()
+    first = (r.index - 1) * training.local_epochs  # rounds are counted from 1
+    data = federation.local_data(ids, range(first, first + epochs))
+    models = federation.models(r, data)
+    steps = draw_steps(
+        r.sizes.tolist(), ids, training.batch_size, epochs, federation.seed, r.index
+    ).to(federation.device)
+    optimizer = SGD.of(
+        federation.specs, training.lr_of(r.index), training.momentum, training.weight_decay
+    )
+    terms = train_clients(
+        federation.method,
+        models.params,
+        federation.trained,
+        data,
+        steps,
+        models.fixed,
+        federation.task,
+        optimizer,
+        Draws(r.clients, federation.generator_of(r.index)),
+    )
+    refuse_infinite(models.params, terms, r)
+    return models, terms
 
-    plain: Tensor
-    rows: Tensor
-    labels: Tensor
-    mask: Tensor
-    pooled: Tensor
-    patches: Tensor | None
-    class_mask: Tensor | None
-    trained_on: tuple[str, ...] = ()
-    patches_in_steps: bool = True
-    embedded: Tensor | None = None
-    norms: Tensor | None = None
 
-    def everything(self) -> Batch:
-        """All images of each client as they are, for Method.memory."""
-        return Batch(
-            mask=self.mask,
-            pooled=self.pooled[self.plain].float(),
-            patches=None if self.patches is None else self.patches[self.plain].float(),
-            embedded=None if self.embedded is None else self.embedded[self.plain].float(),
-            norms=None if self.norms is None else self.norms[self.plain],
-            labels=self.labels,
-            class_mask=self.class_mask,
-            trained_on=self.trained_on,
-        )
-
-    def batch(
-        self,
-        index: Tensor,
-        mask: Tensor,
-        epoch: Tensor,
-        fixed: Tensors,
-        step: int = 0,
-        draws: Draws | None = None,
-    ) -> Batch:
-        """The images at positions index [k, B] of the first k clients, in their epochs [k]."""
-        k = len(index)
-        clients = torch.arange(k, device=index.device)[:, None]
-        rows = self.rows[epoch[:, None], clients, index]
-        patches = self.patches if self.patches_in_steps else None
-        return Batch(
-            mask=mask,
-            pooled=self.pooled[rows].float(),
-            patches=None if patches is None else patches[rows].float(),
-            embedded=None if self.embedded is None else self.embedded[rows].float(),
-            norms=None if self.norms is None else self.norms[rows],
-            labels=self.labels[clients, index],
-            class_mask=None if self.class_mask is None else self.class_mask[:k],
-            fixed={name: value[:k] for name, value in fixed.items()},
-            trained_on=self.trained_on,
-            step=step,
-            clients=None if draws is None else draws.clients[:k],
-            generator=None if draws is None else draws.generator,
-        )
+def refuse_infinite(params: Tensors, terms: Tensors, r: Round) -> None:
+    """Raise Diverged, naming the first client whose loss or tensors are not finite."""
+    for what, tensors in (("the loss", terms), ("the prompt", params)):
+        for name, t in tensors.items():
+            finite = t.flatten(1).isfinite().all(1) if t.dim() > 1 else t.isfinite()
+            if not bool(finite.all()):
+                worst = int(r.clients[int((~finite).int().argmax())])
+                raise Diverged(r.index, worst, f"{what} ({name})")
 
 
 def train_clients(
@@ -269,24 +247,27 @@ def train_clients(
         index, mask = steps.index[t, :k, :width], steps.mask[t, :k, :width]
         batch = data.batch(index, mask, steps.epoch[t, :k], fixed, t, draws)
         current = {name: value[:k] for name, value in params.items()}
-        terms, grads = step_gradients(method, current, trained, batch, task)
+        leaves = leaves_of(current, trained)
+        with torch.enable_grad():
+            terms = method.losses(current | leaves, batch, task)
+            grads = gradients_of(method, terms, leaves, current, batch)
         optimizer.step(params, grads)
         with torch.no_grad():
             for name, value in method.after_step(current, grads, batch).items():
                 params[name][:k] = value
         for name, term in terms.items():
             total = sums.setdefault(name, torch.zeros(len(data.mask), device=term.device))
-            total[:k] += term
+            total[:k] += term.detach()
     taken = steps.mask.any(2).sum(0).clamp(min=1).to(data.mask.device)
     return {name: total / taken for name, total in sums.items()}
 
 
-def pad_rows(rows: Sequence[IntArray]) -> tuple[Tensor, Tensor]:
-    """Stack lists of differing length: [C, S] with 0 where there is none, and the mask."""
-    longest = max(map(len, rows))
-    index = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for c, own in enumerate(rows):
-        index[c, : len(own)] = torch.from_numpy(own)
-        mask[c, : len(own)] = True
-    return index, mask
+def by_falling_steps(federation: Federation, clients: Tensor, training: Training) -> Tensor:
+    """Clients with more steps first, so that those who are done leave the batch from its end."""
+    steps = torch.tensor(
+        [
+            number_of_steps(size, training.batch_size, training.local_epochs)
+            for size in federation.sizes[clients].tolist()
+        ]
+    )
+    return clients[torch.argsort(steps, descending=True, stable=True)]

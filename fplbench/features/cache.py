@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import re
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL.Image import DecompressionBombError, Image
+from PIL.Image import Image
 from torch import Tensor
 
 from fplbench.clip.backbone import Backbone
@@ -45,6 +46,7 @@ IMAGES_AT_ONCE = 64
 DECODERS = 4
 READ_AT_ONCE = 1 << 24  # bytes
 SHOWN_FAULTS = 5
+LONGEST = 150  # bytes of a file's name before its hash
 
 # Files found whole by this process, with their time and size: checked again only if they change.
 _whole: dict[Path, tuple[int, int]] = {}
@@ -123,6 +125,7 @@ def _key(backbone: Backbone, data: Data, split: str, view: int) -> str:
         about.append(f"view {view} of {VIEWS_VERSION}")
     digest = hashlib.sha256("\0".join(about).encode()).hexdigest()[:20]
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(backbone.name).name)
+    name = name if len(name.encode()) <= LONGEST else re.sub("[^A-Za-z0-9_-]", "-", name[:40])
     return f"{name}.{split}.{digest}"
 
 
@@ -229,8 +232,9 @@ def _pixels(
     def read(index: int) -> Tensor | None:
         try:
             return backbone.preprocess(images[index])
-        # What Pillow raises for a bad file; its messages name the file.
-        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
+        # ImageFiles' error for a bad file, which names it; a data set of another make may raise
+        # what its decoder does.
+        except Exception as error:
             faults.append((index, str(error)))
             return None
 

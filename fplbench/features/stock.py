@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -18,53 +17,50 @@ from fplbench.dataset import Data, Dataset, IntArray
 from fplbench.features import backbones
 from fplbench.features.cache import features
 from fplbench.features.images import Images
+from fplbench.machine.place import Place
+from fplbench.machine.process import choose_device
 from fplbench.method import Method, Task
 from fplbench.plugins import provenance, registry
-from fplbench.plugins.base import chosen
-from fplbench.plugins.registry import Found
+from fplbench.plugins.measure import DEFAULT, Measure
+from fplbench.plugins.registry import Broken
 from fplbench.scenario import Scenario
 from fplbench.spec import OWN, Cell, Precision
 from fplbench.strategy import Strategy
 
 
 class Workbench:
-    """datasets, scenarios, strategies: what a cell's are looked up in, by name; the latter two by
-    default those that need no --plugins.
-
-    root: the folder of data sets, None when not given; store: the folder of caches.
-    skip_broken: leave unusable images out instead of refusing the data set. watch: shows the
-    examination of a data set's files.
-
-    inputs: set from outside once it is known, all that the run's methods ask for, so that the
-    image tower runs once for them.
+    """place: where it computes and what it reads. watch: shows the examination of a data set's
+    files.
     """
 
-    inputs: frozenset[str] = frozenset({"pooled"})
-
-    def __init__(
-        self,
-        datasets: dict[str, type[Dataset]],
-        root: Path | None,
-        store: Path,
-        device: torch.device,
-        skip_broken: bool = False,
-        watch: Watch = unwatched,
-        scenarios: Found[Scenario] | None = None,
-        strategies: Found[Strategy] | None = None,
-    ) -> None:
-        self.strategies = registry.strategies() if strategies is None else strategies
-        self.scenarios = registry.scenarios() if scenarios is None else scenarios
-        self.device = device
-        self._skip_broken = skip_broken
+    def __init__(self, place: Place, watch: Watch = unwatched) -> None:
+        self.place = place
+        self.device = choose_device(place.device)
+        self.methods = registry.methods(place.plugins)
+        self.datasets = registry.datasets(place.plugins)
+        self.scenarios = registry.scenarios(place.plugins)
+        self.strategies = registry.strategies(place.plugins)
+        self.metrics = registry.metrics(place.plugins)
         self._watch = watch
-        self._datasets = datasets
-        self._root = root
-        self._store = store
         self._backbones: dict[str, Backbone] = {}
         self._data: dict[str, Data] = {}
         self._tasks: dict[tuple[str, str, Precision, bytes], PromptTask] = {}
         self._towers: dict[tuple[str, Precision], TextTower] = {}
         self._images: dict[tuple[str, str, str, int], Images] = {}
+
+    @property
+    def broken(self) -> list[Broken]:
+        """The plug-ins that cannot be used."""
+        every = (self.methods, self.strategies, self.datasets, self.scenarios, self.metrics)
+        return [broken for found in every for broken in found.broken]
+
+    def method(self, cell: Cell) -> Method:
+        """The cell's method with its settings, in its strategy."""
+        cls = self.methods.get(cell.method)
+        made, strategy = cls(cls.Config(**cell.settings)), self.strategy(cell)
+        if strategy is None:
+            return made
+        return strategy(strategy.Config(**cell.strategy_settings), made)
 
     def backbone(self, name: str) -> Backbone:
         """The frozen CLIP of this name, on the device."""
@@ -74,10 +70,7 @@ class Workbench:
 
     def dataset(self, name: str) -> type[Dataset]:
         """The data set's class."""
-        cls = chosen(self._datasets, name)
-        if cls is None:
-            raise KeyError(name)
-        return cls
+        return self.datasets.get(name)
 
     def scenario(self, cell: Cell) -> Scenario:
         """The cell's scenario with its settings."""
@@ -88,13 +81,19 @@ class Workbench:
         """The class of the cell's strategy, None where the method travels in its own way."""
         return None if cell.strategy == OWN else self.strategies.get(cell.strategy)
 
+    def measures(self) -> list[Measure]:
+        """All there are, that of a question's bare name first."""
+        found = [cls() for cls in self.metrics.classes.values()]
+        return sorted(found, key=lambda measure: measure.name != DEFAULT)
+
     def data(self, name: str) -> Data:
         """The data set of this name, every file of it known to be readable."""
         if name not in self._data:
             cls = self.dataset(name)
             with self._watch(f"examining {name}") as progress:
+                where = self.place
                 self._data[name] = prepared(
-                    cls, self._root, self._store, self._skip_broken, progress
+                    cls, where.root, where.cache, where.skip_broken, progress
                 )
         return self._data[name]
 
@@ -138,13 +137,13 @@ class Workbench:
                 self.backbone(backbone),
                 data,
                 split,
-                patches="patches" in inputs | self.inputs,
-                cache=self._store / "features",
+                patches="patches" in inputs | self.place.inputs,
+                cache=self.place.cache / "features",
                 device=self.device,
                 progress=progress,
                 view=view,
-                embedded="pixels" in inputs | self.inputs,
-                norms="norms" in inputs | self.inputs,
+                embedded="pixels" in inputs | self.place.inputs,
+                norms="norms" in inputs | self.place.inputs,
             )
             self._images[key] = Images(
                 labels=(data.train if split == "train" else data.test).labels,

@@ -13,13 +13,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from fplbench import rng
-from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
 from fplbench.method import Method
 from fplbench.plugins.base import Settings, refusals
 from fplbench.plugins.registry import Found
+from fplbench.plugins.written import Swept, read, takes_text
 from fplbench.scenario import Scenario
 from fplbench.spec import OWN, Cell, Json, Request, Training
 from fplbench.split.check import faults
@@ -44,8 +44,6 @@ class _Problems:
 
 def expand(
     request: Request,
-    methods: Found[Method],
-    datasets: Found[Dataset],
     bench: Workbench,
     device: str | None = None,
 ) -> list[Cell]:
@@ -54,8 +52,8 @@ def expand(
     is wrong. device: the kind that will run them; by default the bench's.
     """
     problems = _Problems()
-    classes = _look_up(request.methods, methods, problems)
-    sets = _look_up(request.datasets, datasets, problems)
+    classes = _look_up(request.methods, bench.methods, problems)
+    sets = _look_up(request.datasets, bench.datasets, problems)
     pairs = [
         (name, scenario)
         for name, cls in sets.items()
@@ -71,6 +69,7 @@ def expand(
     _check_options(request, scenarios, problems)
     _check_sets(request, classes, scenarios, ways, problems)
     pairs_of = list(_pairs(request, classes, ways, problems))
+    request = _with_whole_names(request, known, bench)
     cells: dict[str, Cell] = {}
     for point, place in _places(request, known, bench, problems):
         for method, strategy in pairs_of:
@@ -135,7 +134,8 @@ def _look_up(names: Iterable[str], found: Found[Any], problems: _Problems) -> di
     chosen = {}
     for name in names:
         try:
-            chosen[name] = found.get(name)
+            cls = found.get(name)
+            chosen[cls.name] = cls
         except UserError as error:
             problems.add(error)
     return chosen
@@ -202,6 +202,26 @@ def _check_sets(
             )
 
 
+def _with_whole_names(
+    request: Request,
+    known: dict[tuple[str, str], type[Scenario]],
+    bench: Workbench,
+) -> Request:
+    """The request with flags of one value where commas are part of a domain's name."""
+    options = dict(request.options)
+    for key, values in request.options.items():
+        for (dataset, _), scenario in known.items():
+            if not isinstance(values, Swept) or not takes_text(scenario.Config, key):
+                continue
+            try:
+                domains = bench.data(dataset).domains
+            except UserError:  # said where the scenario is made
+                continue
+            if values.text in domains and not set(map(str, values)) <= set(domains):
+                options[key] = values.text
+    return request.model_copy(update={"options": options})
+
+
 def _asked(request: Request, owner: str) -> Json:
     """What `--set` says for everybody, then what it says for a method or scenario alone."""
     parts = {key: key.rpartition(".") for key in request.sets}
@@ -219,7 +239,7 @@ def _scenarios(
     wanted = request.options | _asked(request, scenario.name)
     given = {k: v for k, v in wanted.items() if k in scenario.Config.model_fields}
     try:
-        made = scenario(scenario.Config(**given))
+        made = scenario(scenario.Config(**read(scenario.Config, given)))
         return list(made.expand(bench.data(dataset).domains))
     except ValidationError as error:
         _explain(error, f"scenario {scenario.name}", problems)
@@ -248,7 +268,7 @@ def _cell(
             dataset=place.dataset,
             scenario=place.scenario.name,
             scenario_settings=place.scenario.config.model_dump(mode="json"),
-            training=Training(**training | asked),
+            training=Training(**training | read(Training, asked)),
             backbone=place.backbone,
             seed=place.seed,
         )
@@ -267,7 +287,7 @@ def _travelling(request: Request, strategy: type[Strategy]) -> Json:
 
 def _resolved(config: type[Settings], given: Json) -> Json:
     """Every setting with its value; validation may raise."""
-    return config(**given).model_dump(mode="json")
+    return config(**read(config, given)).model_dump(mode="json")
 
 
 def _explain(error: ValidationError, of: str, problems: _Problems) -> None:

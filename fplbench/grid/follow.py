@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from fplbench.grid.jobs import Job, Watcher
 from fplbench.grid.journal import last_round
-from fplbench.grid.work import Job, Watcher
 
 SHOWN = 12
 """Cells of which rounds are shown at a time."""

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fplbench.errors import UserError
-from fplbench.grid.cell import killed
+from fplbench.features.stock import Workbench
 from fplbench.grid.claims import Claims
+from fplbench.grid.jobs import Job, Watcher
+from fplbench.grid.recording import killed
+from fplbench.grid.runner import POLL, tidy
 from fplbench.grid.stop import Stop
-from fplbench.grid.work import POLL, Job, Setup, Tools, Watcher, keep, settled, tidy
 from fplbench.records.store import Store
 
 ATTEMPTS = 2
@@ -30,7 +32,7 @@ class Back:
     lost: str = ""
 
 
-class Place(Protocol):
+class Others(Protocol):
     """Where cells are computed: processes of this machine, a cluster.
 
     retries_itself: whether a cell that it calls lost was lost ATTEMPTS times.
@@ -55,46 +57,44 @@ class Place(Protocol):
 
 
 def give_out(
-    setup: Setup,
-    tools: Tools,
+    others: Others,
+    bench: Workbench,
     jobs: Sequence[Job],
     watcher: Watcher,
-    place: Place,
     claims: Claims,
     stop: Stop,
 ) -> None:
     """Until every cell is settled: those of other runners are looked at again and again.
 
-    Stopped and UserError as they come; whatever comes, `place` is left empty.
+    Stopped and UserError as they come; whatever comes, `others` are left without any.
     """
-    store, waiting = Store(setup.store), list(jobs)
+    store, waiting = Store(claims.root), list(jobs)
     deaths: Counter[str] = Counter()
     try:
-        while waiting or place.out():
+        while waiting or others.out():
             stop.leave_if_asked()
-            waiting = _given(waiting, setup, store, claims, watcher, place)
-            if place.out():
-                found = place.back(POLL)
+            waiting = _given(waiting, store, claims, watcher, others)
+            if others.out():
+                found = others.back(POLL)
                 waiting = [each.job for each in found] + waiting
                 for each in found:
                     if each.lost:
-                        _bury(each, deaths, setup, tools, claims, place)
+                        _bury(each, deaths, bench, claims, others)
             elif waiting:
                 time.sleep(POLL)
     finally:
-        place.end()
+        others.end()
 
 
 def _given(
     waiting: list[Job],
-    setup: Setup,
     store: Store,
     claims: Claims,
     watcher: Watcher,
-    place: Place,
+    others: Others,
 ) -> list[Job]:
     """Give out as many cells as there is room for; the others."""
-    room = place.room()
+    room = others.room()
     left: list[Job] = []
     given: list[Job] = []
     dead: set[str] = set()
@@ -102,7 +102,7 @@ def _given(
         if len(given) == room:
             left += waiting[number:]
             break
-        if settled(store, setup, job.id):
+        if job.settled(store):
             tidy(claims, job.id)
             watcher.ended(job)
             continue
@@ -114,28 +114,28 @@ def _given(
         if owner is not None:
             dead.add(owner.nonce)
     if given:
-        place.give(given, frozenset(dead))
+        others.give(given, frozenset(dead))
     return left
 
 
 def _bury(
     back: Back,
     deaths: Counter[str],
-    setup: Setup,
-    tools: Tools,
+    bench: Workbench,
     claims: Claims,
-    place: Place,
+    others: Others,
 ) -> None:
     """Count a death, of which a cell is guilty that its runner had claimed."""
-    job, store = back.job, Store(setup.store)
+    job, store = back.job, Store(claims.root)
     reached = claims.owner(job.id) is not None
     key = job.id if reached else ""
     deaths[key] += 1
-    if deaths[key] < (1 if place.retries_itself else ATTEMPTS) or settled(store, setup, job.id):
+    if deaths[key] < (1 if others.retries_itself else ATTEMPTS) or job.settled(store):
         return
     if not reached:
         raise UserError(
             f"processes end before they reach a cell, {ATTEMPTS} times, the last time {back.lost}"
         )
     message = f"its process ended early {ATTEMPTS} times, the last time {back.lost}"
-    keep(store, killed(job.cell, tools.bench, tools.method(job.cell), message))
+    outcome = killed(job.cell, bench, message)
+    store.write(outcome.record, outcome.history, outcome.tensors, outcome.log)

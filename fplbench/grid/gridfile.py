@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from fplbench.errors import UserError
+from fplbench.plugins.written import Written
 from fplbench.spec import Json, Request
 
 AXES = ("methods", "strategies", "datasets", "scenarios", "backbones", "seeds")
@@ -18,10 +19,10 @@ KEYS = (*AXES, "settings")
 def read(path: Path) -> Json:
     """The axes and settings of a grid file, each axis a list; UserError names all mistakes."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = yaml.load(path.read_bytes(), Loader=_Loader)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         what = " ".join(str(error).split())
         raise UserError(f"{path} is no YAML: {what}.") from error
     if not isinstance(content, dict):
@@ -30,6 +31,8 @@ def read(path: Path) -> Json:
     if wrong:
         raise UserError("\n".join(f"{path}: {sentence}" for sentence in wrong))
     axes = {key: _listed(content[key]) for key in AXES if key in content}
+    if "seeds" in axes:
+        axes["seeds"] = [int(seed) for seed in axes["seeds"]]
     return axes | {"settings": content.get("settings") or {}}
 
 
@@ -55,7 +58,7 @@ def _mistakes(content: dict[Any, Any]) -> Iterable[str]:
             yield f"{key!r} is no key of a grid; known: {', '.join(KEYS)}."
         elif key == "seeds":
             seeds = _listed(value)
-            if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+            if not seeds or not all(isinstance(s, Written) and s.isdecimal() for s in seeds):
                 yield f"seeds: {value!r} are no seeds; write whole numbers from 0, as in [0, 1, 2]."
         elif key in AXES:
             names = _listed(value)
@@ -77,7 +80,15 @@ def _listed(value: Any) -> list[Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, of which the first would be lost in silence."""
+    """YAML whose plain values stay as they were written, for the types of settings to read: YAML
+    1.1 makes 8 of 010, no truth of no and a time of 1:30. A key given twice, of which the first
+    would be lost in silence, is refused."""
+
+    def as_written(self, node: yaml.ScalarNode) -> str | None:
+        text = str(self.construct_scalar(node))
+        if node.style is not None:
+            return text
+        return None if text in ("", "~") else Written(text)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -87,3 +98,11 @@ class _Loader(yaml.SafeLoader):
                     problem=f"the key {key!r} is there twice", problem_mark=node.start_mark
                 )
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.as_written)
+# Of what plain values stand for, only `<<: *other`.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag.endswith(":merge")]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}

@@ -1,4 +1,4 @@
-"""The executor Ray: a task for each cell, on this machine or on the cluster it belongs to."""
+"""Tasks of Ray, one for each cell, on this machine or on the cluster it belongs to."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid.claims import Claims
 from fplbench.grid.follow import Follower
 from fplbench.grid.give_out import ATTEMPTS, Back, give_out
+from fplbench.grid.jobs import Job, Unwatched, Watcher
+from fplbench.grid.runner import Runner, kept_bench
 from fplbench.grid.stop import Stop
-from fplbench.grid.work import Job, Runner, Setup, Tools, Unwatched, Watcher, kept_tools
+from fplbench.machine.place import Place
 
 GRACE = 10.0
 """Seconds that tasks have to leave."""
 
 
 def on_ray(
-    setup: Setup,
-    tools: Tools,
+    place: Place,
+    bench: Workbench,
     jobs: Sequence[Job],
     watcher: Watcher,
     at_once: int | None,
     gpus_per_cell: float,
 ) -> None:
-    """Compute the cells as tasks of Ray, each with setup.threads cores and a part of a GPU.
+    """Compute the cells as tasks of Ray, each with place.threads cores and a part of a GPU.
 
     Joins the cluster that RAY_ADDRESS or `ray start` on this machine name; else starts Ray here.
     at_once: the most tasks at a time; None for as many as Ray finds room for.
@@ -35,12 +38,12 @@ def on_ray(
     ours = not ray.is_initialized()
     if ours:
         _connect(ray)
-    stop, claims = Stop(), Claims(setup.store)
+    stop, claims = Stop(), Claims(place.store)
     try:
         # Patient, for an exception that comes out of ray.wait leaves Ray as a SystemError.
         with stop.listening(), stop.patient():
-            place = _Ray(ray, setup, watcher, at_once, gpus_per_cell)
-            give_out(setup, tools, jobs, watcher, place, claims, stop)
+            tasks = _Ray(ray, place, watcher, at_once, gpus_per_cell)
+            give_out(tasks, bench, jobs, watcher, claims, stop)
     finally:
         if ours:
             ray.shutdown()
@@ -79,14 +82,14 @@ class _Ray:
     retries_itself = True
 
     def __init__(
-        self, ray: Any, setup: Setup, watcher: Watcher, at_once: int | None, gpus_per_cell: float
+        self, ray: Any, place: Place, watcher: Watcher, at_once: int | None, gpus_per_cell: float
     ) -> None:
         self._ray = ray
-        self._setup = setup
+        self._place = place
         self._running: dict[Any, Job] = {}
         self._at_once = at_once or sys.maxsize
-        self._follower = Follower(setup.store, watcher)
-        part = {"num_cpus": setup.threads or 1, "num_gpus": gpus_per_cell}
+        self._follower = Follower(place.store, watcher)
+        part = {"num_cpus": place.threads or 1, "num_gpus": gpus_per_cell}
         self._task = ray.remote(**part, max_retries=ATTEMPTS - 1)(_cell)
 
     def room(self) -> int:
@@ -97,7 +100,7 @@ class _Ray:
 
     def give(self, jobs: Sequence[Job], dead: frozenset[str]) -> None:
         for job in jobs:
-            self._running[self._task.remote(self._setup, job, dead)] = job
+            self._running[self._task.remote(self._place, job, dead)] = job
 
     def back(self, seconds: float) -> list[Back]:
         ready, _ = self._ray.wait(list(self._running), timeout=seconds)
@@ -124,8 +127,8 @@ class _Ray:
         return Back(job)
 
 
-def _cell(setup: Setup, job: Job, dead: frozenset[str]) -> None:
+def _cell(place: Place, job: Job, dead: frozenset[str]) -> None:
     """The task. A process of Ray's keeps backbone and features for its next one."""
-    runner = Runner(setup, kept_tools(setup), Unwatched())
+    runner = Runner(place, kept_bench(place), Unwatched())
     runner.claims.dead = dead
-    runner.attempt(job)
+    runner.run([job], once=True)

@@ -1,4 +1,4 @@
-"""The executor Slurm: jobs of the cluster's scheduler, each for a cell or a pack of cells.
+"""Jobs of the cluster's scheduler, each for a cell or a pack of cells.
 
 OUT/.slurm holds what submitit writes: the batch script, the pack of each job, its output. A job
 needs nothing of the process that submitted it. Records, claims and checkpoints are in the store,
@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
 from fplbench.grid.claims import Claims
 from fplbench.grid.follow import Follower
 from fplbench.grid.give_out import Back, give_out
+from fplbench.grid.jobs import Job, Watcher
 from fplbench.grid.pack import Pack, ended_early
 from fplbench.grid.slurm_options import Options
 from fplbench.grid.stop import Stop
-from fplbench.grid.work import Job, Setup, Tools, Watcher, settled
+from fplbench.machine.place import Place
 from fplbench.records.store import Store
 
 FOLDER = ".slurm"
@@ -36,8 +38,8 @@ LARGEST_ARRAY = 1000
 
 
 def on_slurm(
-    setup: Setup,
-    tools: Tools,
+    place: Place,
+    bench: Workbench,
     jobs: Sequence[Job],
     watcher: Watcher,
     options: Options,
@@ -57,16 +59,16 @@ def on_slurm(
             f"{packs} Slurm jobs are more than an array takes ({LARGEST_ARRAY}): add "
             f"--cells-per-task {-(-len(jobs) // LARGEST_ARRAY)} or more."
         )
-    claims, stop = Claims(setup.store), Stop()
+    claims, stop = Claims(place.store), Stop()
     # Submitit would ask Slurm to repeat a job thrice; a Pack knows better whether it is worth it.
     executor = submitit.AutoExecutor(
-        setup.store / FOLDER, cluster=cluster, slurm_max_num_timeout=10**6
+        place.store / FOLDER, cluster=cluster, slurm_max_num_timeout=10**6
     )
-    executor.update_parameters(**options.parameters(setup.threads or 1, at_once))
-    place = _Slurm(executor, setup, claims, watcher, cells_per_task)
+    executor.update_parameters(**options.parameters(place.threads or 1, at_once))
+    queue = _Slurm(executor, place, claims, watcher, cells_per_task)
     with stop.listening():
-        left = place.join(jobs) if cluster == "slurm" else jobs
-        give_out(setup, tools, left, watcher, place, claims, stop)
+        left = queue.join(jobs) if cluster == "slurm" else jobs
+        give_out(queue, bench, left, watcher, claims, stop)
 
 
 def require_submitit() -> Any:
@@ -108,14 +110,14 @@ class _Slurm:
     retries_itself = False
 
     def __init__(
-        self, executor: Any, setup: Setup, claims: Claims, watcher: Watcher, cells_per_task: int
+        self, executor: Any, place: Place, claims: Claims, watcher: Watcher, cells_per_task: int
     ) -> None:
         self._executor = executor
-        self._setup = setup
-        self._store = Store(setup.store)
+        self._place = place
+        self._store = Store(place.store)
         self._claims = claims
         self._cells_per_task = cells_per_task
-        self._follower = Follower(setup.store, watcher)
+        self._follower = Follower(place.store, watcher)
         self._tasks: list[_Task] = []
         self._looked = time.monotonic()
 
@@ -125,7 +127,7 @@ class _Slurm:
         from submitit.core.utils import DelayedSubmission
 
         left, queued = {job.id: job for job in jobs}, _queued() or set()
-        for path in sorted((self._setup.store / FOLDER).glob("*_submitted.pkl")):
+        for path in sorted((self._place.store / FOLDER).glob("*_submitted.pkl")):
             id = path.name.removesuffix("_submitted.pkl")
             if id not in queued:
                 continue
@@ -152,7 +154,7 @@ class _Slurm:
 
         size = self._cells_per_task
         parts = [tuple(jobs[first : first + size]) for first in range(0, len(jobs), size)]
-        packs = [Pack(self._setup, part, dead) for part in parts]
+        packs = [Pack(self._place, part, dead) for part in parts]
         try:
             submitted = self._executor.submit_array(packs)
         except (FailedJobError, FailedSubmissionError) as error:
@@ -168,7 +170,7 @@ class _Slurm:
         for task in list(self._tasks):
             ended = task.slurm.paths.result_pickle.exists()
             for id, job in list(task.open.items()):
-                if settled(self._store, self._setup, id):
+                if job.settled(self._store):
                     del task.open[id]
                     found.append(Back(job))
             if ended:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fplbench.errors import UserError
+from fplbench.grid.jobs import Job, Unwatched
+from fplbench.grid.runner import Runner, kept_bench
 from fplbench.grid.stop import EXIT, Stop, Stopped
-from fplbench.grid.work import Job, Runner, Setup, Unwatched
+from fplbench.machine.place import Place
 
 IDLE = 3
 """Lives of a job without a round done before it is not repeated any more."""
@@ -25,7 +27,7 @@ class Pack:
     round and is saved; whether the job is queued again is then Slurm's business.
     """
 
-    setup: Setup
+    place: Place
     jobs: tuple[Job, ...]
     dead: frozenset[str] = frozenset()
     idle: int = 0
@@ -42,11 +44,9 @@ class Pack:
         stop = Stop()
         try:
             with stop.listening():
-                runner = Runner(self.setup, self.setup.tools(), _Moves(self), stop)
+                runner = Runner(self.place, kept_bench(self.place), _Moves(self), stop)
                 runner.claims.dead, runner.claims.job = self.dead, env.job_id
-                for job in self.jobs:
-                    stop.leave_if_asked()
-                    runner.attempt(job)
+                runner.run(self.jobs, once=True)
         except UserError as error:
             return str(error)
         except Stopped:

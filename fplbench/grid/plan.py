@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from fplbench.errors import UserError
+from fplbench.grid.jobs import Job
 from fplbench.records.atomic import write_aside
 from fplbench.records.record import Record
 from fplbench.records.store import Store
@@ -36,6 +37,22 @@ class Planned:
     scenario: str = ""
     backbone: str = ""
     rounds: int = 1
+
+
+def planned(jobs: Sequence[Job]) -> list[Planned]:
+    """The cells as a plan keeps them."""
+    return [
+        Planned(
+            id=job.id,
+            label=job.cell.label(),
+            method=job.cell.method,
+            dataset=job.cell.dataset,
+            scenario=job.cell.scenario,
+            backbone=job.cell.backbone,
+            rounds=job.cell.training.rounds,
+        )
+        for job in jobs
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Executors on one machine: this process, or several that share its cores and GPUs."""
+"""Several processes of this machine, which share its cores and GPUs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from dataclasses import dataclass, replace
 
 from pebble import ProcessExpired, ProcessPool
 
+from fplbench.features.stock import Workbench
 from fplbench.grid.claims import Claims
 from fplbench.grid.give_out import Back, give_out
+from fplbench.grid.jobs import Job, Watcher
+from fplbench.grid.runner import Runner, kept_bench
 from fplbench.grid.stop import Stop
-from fplbench.grid.work import Job, Runner, Setup, Tools, Watcher, kept_tools
+from fplbench.machine.place import Place
 
 GRACE = 20.0
 """Seconds that processes have to save and leave."""
@@ -28,23 +31,16 @@ LARGEST = 65536
 """Bytes of what a process tells of a round."""
 
 
-def in_process(setup: Setup, tools: Tools, jobs: Sequence[Job], watcher: Watcher) -> None:
-    """Compute the cells here. Stopped on SIGTERM, once the running cell is saved."""
-    stop = Stop()
-    with stop.listening():
-        Runner(setup, tools, watcher, stop).run(jobs)
-
-
 def in_processes(
-    setups: Sequence[Setup], tools: Tools, jobs: Sequence[Job], watcher: Watcher
+    places: Sequence[Place], bench: Workbench, jobs: Sequence[Job], watcher: Watcher
 ) -> None:
-    """A process for each setup. One that dies is replaced, and its cell tried once more.
+    """A process for each place. One that dies is replaced, and its cell tried once more.
 
     Stopped on SIGTERM, once the processes have saved their cells; UserError if one meets one.
     """
-    stop, pools = Stop(), _Pools(setups, jobs, watcher)
+    stop, pools = Stop(), _Pools(places, jobs, watcher)
     with stop.listening():
-        give_out(setups[0], tools, jobs, watcher, pools, Claims(setups[0].store), stop)
+        give_out(pools, bench, jobs, watcher, Claims(places[0].store), stop)
 
 
 class _Pools:
@@ -63,13 +59,13 @@ class _Pools:
 
     retries_itself = False
 
-    def __init__(self, setups: Sequence[Setup], jobs: Sequence[Job], watcher: Watcher) -> None:
-        self._setups = setups
+    def __init__(self, places: Sequence[Place], jobs: Sequence[Job], watcher: Watcher) -> None:
+        self._places = places
         self._jobs = {job.id: job for job in jobs}
         self._watcher = watcher
         self._heard, self._told = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._told.setblocking(False)
-        self._pools = [self._pool() for _ in setups]
+        self._pools = [self._pool() for _ in places]
         self._at: dict[int, tuple[Future[None], Job]] = {}
 
     def _pool(self) -> ProcessPool:
@@ -87,7 +83,7 @@ class _Pools:
         for number, job in zip(free, jobs, strict=False):
             if not self._pools[number].active:
                 self._replace(number)
-            task = (self._setups[number], job, dead)
+            task = (self._places[number], job, dead)
             future = self._pools[number].schedule(_cell, args=task)
             self._at[number] = (future, job)
             future.add_done_callback(lambda _: _tell(self._told, ("", "", ())))  # wakes `back`
@@ -175,15 +171,15 @@ def _begin(told: socket.socket) -> None:
     threading.Thread(target=watch, daemon=True, name="parent").start()
 
 
-def _cell(setup: Setup, job: Job, dead: frozenset[str]) -> None:
+def _cell(place: Place, job: Job, dead: frozenset[str]) -> None:
     """Of a process: one cell."""
     if _told is None:
         raise RuntimeError("a process begins with _begin")
     stop = Stop()
     with stop.listening():
-        runner = Runner(setup, kept_tools(setup), _Teller(_told), stop)
+        runner = Runner(place, kept_bench(place), _Teller(_told), stop)
         runner.claims.dead = dead
-        runner.attempt(job)
+        runner.run([job], once=True)
 
 
 @dataclass(frozen=True)
@@ -210,10 +206,10 @@ def _tell(told: socket.socket, message: tuple[str, str, tuple[object, ...]]) -> 
         told.send(pickle.dumps(message))
 
 
-def shared_out(setup: Setup, devices: Sequence[str], jobs: int, threads: int) -> list[Setup]:
-    """A setup for each of `jobs` processes: devices in turn, the threads in equal parts."""
+def shared_out(place: Place, devices: Sequence[str], jobs: int, threads: int) -> list[Place]:
+    """A place for each of `jobs` processes: devices in turn, the threads in equal parts."""
     each = max(1, threads // jobs)
     return [
-        replace(setup, device=devices[number % len(devices)], threads=setup.threads or each)
+        replace(place, device=devices[number % len(devices)], threads=place.threads or each)
         for number in range(jobs)
     ]

@@ -9,6 +9,7 @@ from itertools import groupby
 from fplbench.grid.plan import Files
 from fplbench.plugins.provenance import Hashes, differences, hash_of
 from fplbench.records.record import Record
+from fplbench.records.words import and_
 from fplbench.spec import PROTOCOL, Cell
 
 WORDS = {
@@ -37,7 +38,7 @@ def earlier(wanted: Iterable[Made], records: Iterable[Record]) -> Iterator[tuple
     for made in wanted:
         like = [each for each in found.get(_place(made.cell), []) if _same_settings(made, each)]
         if like:
-            yield made.cell.label(), _and(_since(made, max(like, key=lambda each: each.finished)))
+            yield made.cell.label(), and_(_since(made, max(like, key=lambda each: each.finished)))
 
 
 def outdated(records: Iterable[Record], files: Files) -> Iterator[tuple[str, str]]:
@@ -54,7 +55,7 @@ def outdated(records: Iterable[Record], files: Files) -> Iterator[tuple[str, str
             if present:
                 changed += differences(before, present)
         if record.status == "done" and changed:
-            yield f"{record.method} on {record.dataset}, seed {record.seed}", _and(changed)
+            yield f"{record.method} on {record.dataset}, seed {record.seed}", and_(changed)
 
 
 def together(found: Iterable[tuple[str, str]]) -> Iterator[tuple[str, int, str]]:
@@ -117,7 +118,3 @@ def _protocol(record: Record) -> list[str]:
     if record.protocol == PROTOCOL:
         return []
     return [f"protocol {record.protocol} became protocol {PROTOCOL}"]
-
-
-def _and(clauses: list[str]) -> str:
-    return " and ".join([", ".join(clauses[:-1]), clauses[-1]] if len(clauses) > 1 else clauses)

@@ -13,22 +13,25 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from fplbench import metrics
 from fplbench.engine.evaluate import Accuracies
-from fplbench.engine.rounds import RoundLog
+from fplbench.engine.fit import RoundLog
 from fplbench.machine import hardware
+from fplbench.plugins.measure import Measure
+from fplbench.records import summary
 from fplbench.records.record import Traffic
 
 
 @dataclass
 class Tally:
-    """rows: of the history. times: seconds of each phase. accuracies: of the last test.
+    """measures: of the answers in a test. rows: of the history. times: seconds of each phase.
+    accuracies: of the last test.
 
     before: seconds spent before an interruption. elsewhere: where the rounds before it ran, if
     not on what the rest did.
     """
 
     device: torch.device
+    measures: Sequence[Measure]
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     before: float = 0.0
     peak: int = 0
@@ -65,7 +68,8 @@ class Tally:
         if accuracies is not None:
             self._spend("evaluate", spent - (0.0 if log is None else log.seconds))
             self.accuracies = accuracies
-            row |= {name: one.mean for name, one in metrics.summarise(accuracies).items()}
+            found = summary.summarise(accuracies, self.measures)
+            row |= {name: one.mean for name, one in found.items()}
         self.rows.append(row)
         return row
 

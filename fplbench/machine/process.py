@@ -11,6 +11,13 @@ import torch
 from fplbench.errors import UserError
 
 
+def set_up(threads: int | None) -> None:
+    """Make this process ready to compute cells."""
+    use_threads(threads)
+    full_precision()
+    keep_freed_memory()
+
+
 def full_precision() -> None:
     """float32 means float32, and the same bits again: no TF32, no algorithm chosen by timing."""
     torch.backends.cuda.matmul.allow_tf32 = False

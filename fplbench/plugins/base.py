@@ -1,22 +1,26 @@
 """What methods, data sets and scenarios have in common: a name, texts, and settings with words.
 
-A plug-in is one class in one file. The registry beside this file finds it and holds it to this
+A plug-in is one class in one file. `fplbench.plugins.registry` finds it and holds it to this
 contract and to that of its kind.
 """
 
 from __future__ import annotations
 
+import importlib
+import traceback
 from abc import ABC
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Settings(BaseModel):
-    """Base of every Config: unknown keys are refused, values do not change."""
+    """Base of every Config: unknown keys are refused, values do not change, and numbers are
+    finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Plugin(ABC):
@@ -29,6 +33,11 @@ class Plugin(ABC):
     kind: ClassVar[str]
     texts: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str]
+
+    @classmethod
+    def complaint(cls) -> str | None:
+        """What breaks the contract of its kind in this class, beyond what all kinds are asked."""
+        return None
 
     @classmethod
     def parse(cls, argument: str) -> type[Self] | None:
@@ -66,3 +75,16 @@ def refusals(error: ValidationError, of: str) -> Iterator[str]:
             yield f"{where}={value!r} is refused ({of}): {each['msg']}."
         else:
             yield f"{where} is {value}, but {words} ({of})."
+
+
+def one_line(error: BaseException) -> str:
+    """An import's error with the last line of the plug-in that it passed through."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    ours = (__file__, str(Path(__file__).parent / "plugins"))
+    machinery = ("<frozen", str(Path(importlib.__file__).parent), *ours)
+    places = [
+        f"{Path(frame.filename).name}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(machinery)
+    ]
+    return f"{text} ({places[-1]})" if places else text

@@ -1,15 +1,14 @@
-"""Finds methods, strategies, data sets, scenarios; the only place where the core meets a plug-in.
+"""Finds the plug-ins of every kind; the only place where the core meets one.
 
 They come from three places, and an earlier place wins a name:
-1. built in: the modules of fplbench.methods, fplbench.strategies, fplbench.datasets and
-   fplbench.scenarios;
+1. built in: the modules of fplbench.methods, fplbench.datasets and so on;
 2. a user's folders: `--plugins DIR` and the environment variable FPLBENCH_PLUGINS;
-3. other installed packages: entry points of the groups of those names, each of them a class or a
-   module.
+3. other installed packages: entry points of the groups "fplbench.methods", "fplbench.datasets"
+   and so on, each of them a class or a module.
 
-A module offers every public subclass of Method, Strategy, Dataset or Scenario that it defines;
-classes and modules whose name starts with an underscore are left alone. A plug-in that does not
-import or breaks the contract is listed with its error, and the others still work.
+A module offers every public subclass of a contract that it defines; classes and modules whose name
+starts with an underscore are left alone. A plug-in that does not import or breaks the contract is
+listed with its error, and the others still work.
 """
 
 from __future__ import annotations
@@ -23,27 +22,29 @@ import os
 import pkgutil
 import re
 import sys
-import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
 
-from fplbench.dataset import Dataset
 from fplbench.errors import UserError
-from fplbench.method import Method
-from fplbench.plugins.base import Plugin, Settings, chosen
+from fplbench.plugins.base import Plugin, Settings, chosen, one_line
 from fplbench.plugins.provenance import FOLDER
-from fplbench.scenario import Scenario
-from fplbench.spec import OWN, Training
-from fplbench.strategy import Strategy
+
+if TYPE_CHECKING:
+    from fplbench.dataset import Dataset
+    from fplbench.method import Method
+    from fplbench.plugins.executor import Executor
+    from fplbench.plugins.format import Format
+    from fplbench.plugins.measure import Measure
+    from fplbench.scenario import Scenario
+    from fplbench.strategy import Strategy
 
 T = TypeVar("T", bound=Plugin)
 
 PLUGINS_VARIABLE = "FPLBENCH_PLUGINS"
 BUILT_IN = "built in"
-INPUTS = frozenset({"pooled", "patches", "pixels", "norms"})
 
 
 @dataclass(frozen=True)
@@ -103,23 +104,52 @@ class _Source:
 
 def methods(plugins: Sequence[Path] = ()) -> Found[Method]:
     """All methods; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.method import Method
+
     # mypy wants a concrete class wherever type[T] is asked for; this one is never instantiated.
     return _find(Method, "fplbench.methods", plugins)  # type: ignore[type-abstract]
 
 
 def strategies(plugins: Sequence[Path] = ()) -> Found[Strategy]:
     """All strategies; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.strategy import Strategy
+
     return _find(Strategy, "fplbench.strategies", plugins)
 
 
 def datasets(plugins: Sequence[Path] = ()) -> Found[Dataset]:
     """All data sets; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.dataset import Dataset
+
     return _find(Dataset, "fplbench.datasets", plugins)  # type: ignore[type-abstract]
 
 
-def scenarios(plugins: Sequence[Path] = ()) -> Found[Scenario]:
-    """All scenarios; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+def scenarios(plugins: Sequence[Path] | None = ()) -> Found[Scenario]:
+    """All scenarios; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
+    from fplbench.scenario import Scenario
+
     return _find(Scenario, "fplbench.scenarios", plugins)  # type: ignore[type-abstract]
+
+
+def metrics(plugins: Sequence[Path] = ()) -> Found[Measure]:
+    """All measures; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
+    from fplbench.plugins.measure import Measure
+
+    return _find(Measure, "fplbench.metrics", plugins)  # type: ignore[type-abstract]
+
+
+def formats(plugins: Sequence[Path] | None = ()) -> Found[Format]:
+    """All formats; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
+    from fplbench.plugins.format import Format
+
+    return _find(Format, "fplbench.formats", plugins)  # type: ignore[type-abstract]
+
+
+def executors(plugins: Sequence[Path] | None = ()) -> Found[Executor]:
+    """All executors; `plugins` are folders and those of FPLBENCH_PLUGINS; None: without these."""
+    from fplbench.plugins.executor import Executor
+
+    return _find(Executor, "fplbench.executors", plugins)  # type: ignore[type-abstract]
 
 
 def plugin_folders(plugins: Sequence[Path] = ()) -> list[Path]:
@@ -153,75 +183,23 @@ def complaint(cls: type[Plugin]) -> str | None:
             return f"{cls.__name__}.{text} must be a text that is not empty"
     if inspect.isabstract(cls):
         return f"{cls.__name__} must define {', '.join(sorted(cls.__abstractmethods__))}"
-    if not issubclass(cls, Method | Scenario):
-        return None
-    config: object = cls.Config
+    config: object = getattr(cls, "Config", None)
+    if config is None:
+        return cls.complaint()
     if not isinstance(config, type) or not issubclass(config, Settings):
         return f"{cls.__name__}.Config must be a subclass of fplbench.plugins.base.Settings"
     without = [key for key, value in config.model_fields.items() if value.is_required()]
     if without:
         return f"every field of {cls.__name__}.Config needs a default: {', '.join(without)}"
-    if issubclass(cls, Strategy):
-        return _strategy_complaint(cls)
-    return _method_complaint(cls) if issubclass(cls, Method) else _scenario_complaint(cls)
+    return cls.complaint()
 
 
-def _strategy_complaint(cls: type[Strategy]) -> str | None:
-    if cls.name == OWN:
-        return f"{cls.__name__}.name: {OWN!r} stands for a method's own travel; take another"
-    variants: object = cls.variants
-    if not isinstance(variants, Mapping):
-        return f"{cls.__name__}.variants must map a name to settings"
-    for variant, settings in ({"its defaults": {}} | dict(variants)).items():
-        try:
-            cls.Config(**settings)
-        except Exception as error:
-            return f"{cls.__name__} cannot be made with {variant}: {_one_line(error)}"
-    return None
-
-
-def _scenario_complaint(cls: type[Scenario]) -> str | None:
-    twice = Training.model_fields.keys() & cls.Config.model_fields.keys()
-    if twice:
-        return f"{cls.__name__}.Config has settings of the training: {', '.join(sorted(twice))}"
-    unknown = cls.training_defaults.keys() - Training.model_fields.keys()
-    if unknown:
-        return (
-            f"{cls.__name__}.training_defaults has what is no setting of the training: "
-            f"{', '.join(sorted(unknown))}"
-        )
-    if not cls.headline or isinstance(cls.headline, str):
-        return f"{cls.__name__}.headline must be a tuple with the name of at least one metric"
-    if len(cls.trade_off) != 2 or isinstance(cls.trade_off, str):
-        return f"{cls.__name__}.trade_off must be a tuple with the names of two metrics"
-    return None
-
-
-def _method_complaint(cls: type[Method]) -> str | None:
-    variants: object = cls.variants
-    if not isinstance(variants, Mapping):
-        return f"{cls.__name__}.variants must map a name to settings"
-    for variant, settings in ({"its defaults": {}} | dict(variants)).items():
-        try:
-            made = cls(cls.Config(**settings))
-            inputs: object = made.inputs
-            in_steps: object = made.step_inputs
-        except Exception as error:
-            return f"{cls.__name__} cannot be made with {variant}: {_one_line(error)}"
-        if not isinstance(inputs, frozenset) or not inputs or not inputs <= INPUTS:
-            known = ", ".join(sorted(INPUTS))
-            return f"{cls.__name__}.inputs must be a frozenset of some of {known}"
-        if not isinstance(in_steps, frozenset) or not in_steps <= inputs:
-            return f"{cls.__name__}.step_inputs must be a frozenset of some of its inputs"
-    return None
-
-
-def _find(base: type[T], group: str, plugins: Sequence[Path]) -> Found[T]:
+def _find(base: type[T], group: str, plugins: Sequence[Path] | None) -> Found[T]:
     # A file may have been added since the last look.
     importlib.invalidate_caches()
     found: Found[T] = Found(base.kind)
     sources = [*_built_in(group)]
-    for folder in plugin_folders(plugins):
+    for folder in [] if plugins is None else plugin_folders(plugins):
         sources += _of_folder(folder)
     sources += _of_packages(group, base)
     for source in sources:
@@ -297,7 +275,7 @@ def _of_package(package: str, path: Iterable[str]) -> Iterator[_Source]:
         try:
             content = importlib.import_module(f"{package}.{info.name}")
         except (Exception, SystemExit) as error:
-            yield _Source(info.name, origin, None, _one_line(error))
+            yield _Source(info.name, origin, None, one_line(error))
         else:
             yield _Source(info.name, origin, content)
 
@@ -308,7 +286,7 @@ def _of_packages(group: str, base: type[T]) -> Iterator[_Source]:
         try:
             content: object = entry.load()
         except (Exception, SystemExit) as error:
-            yield _Source(entry.name, origin, None, _one_line(error))
+            yield _Source(entry.name, origin, None, one_line(error))
             continue
         if any(_classes(content, base)):
             yield _Source(entry.name, origin, content)
@@ -318,18 +296,6 @@ def _of_packages(group: str, base: type[T]) -> Iterator[_Source]:
                 f"and no module that defines one"
             )
             yield _Source(entry.name, origin, None, problem)
-
-
-def _one_line(error: BaseException) -> str:
-    """An import's error with the last line of the plug-in that it passed through."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    machinery = ("<frozen", str(Path(importlib.__file__).parent), __file__)
-    places = [
-        f"{Path(frame.filename).name}, line {frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(machinery)
-    ]
-    return f"{text} ({places[-1]})" if places else text
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, then renamed."""
+"""Files that are whole or not there: written aside, then renamed; and places that take none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from fplbench.errors import UserError
 
 
 @contextmanager
@@ -29,3 +31,22 @@ def write_aside(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(path: Path, what: str) -> Iterator[None]:
+    """Turn the system's error on writing there into a UserError. what: what the place is, and what
+    to do, as "the folder of caches: name another one in FPLBENCH_CACHE"."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write to {path} ({error.strerror or error}), {what}.") from error
+
+
+def require_writable(folder: Path, what: str) -> None:
+    """Make a folder and a file in it, which is deleted again; UserError where that cannot be."""
+    with writing(folder, what):
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = folder / f".{os.getpid()}.trial"
+        trial.write_bytes(b"")
+        trial.unlink()

@@ -1,4 +1,5 @@
-"""What reports say of records from before records said it themselves (schemas 1 and 2).
+"""What reports say of records from before records said it themselves (schemas 1 and 2), and the
+worst client of those that knew no measure but accuracy (schemas 3 and 4 too).
 
 Frozen: these are the words of then, and stay as they are when the code's change.
 """
@@ -6,15 +7,17 @@ Frozen: these are the words of then, and stay as they are when the code's change
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from pydantic import JsonValue
 
-from fplbench.records.record import About, Record
+from fplbench.records.record import About, Metric, Record, Scale
 
-SAYS_ITSELF = 3
-"""The first schema whose records hold all that reports say."""
-FILLED_IN = frozenset({"headline", "trade_off", "words", "about"})
-"""The fields that older records are given here."""
+FILLED_IN = {
+    3: frozenset({"headline", "trade_off", "words", "about"}),
+    5: frozenset({"measures", "measured"}),
+}
+"""The first schema whose records have these fields themselves -> the fields."""
 
 HEADLINES = {
     "base2novel": ["local", "base", "novel", "hm", "cm"],
@@ -44,6 +47,12 @@ ABOUT = {
     "domains": About(title="Domains"),
     "global_domains": About(title="Gl. domains", meaning=_SHARED),
 }
+
+WORST = Scale(
+    title="accuracy of the worst client",
+    short="worst",
+    meaning="the lowest of the accuracies that other tables have the mean of",
+)
 
 Settings = Mapping[str, JsonValue]
 
@@ -83,21 +92,46 @@ WORDS: dict[str, Callable[[Settings], str]] = {
 }
 
 
+def filled_in(schema: int) -> frozenset[str]:
+    """The fields that records of a schema are given here."""
+    return frozenset[str]().union(*(names for first, names in FILLED_IN.items() if schema < first))
+
+
 def completed(record: Record) -> Record:
-    """The record with what reports need of it; one that says it itself is left alone."""
-    if record.schema_version >= SAYS_ITSELF:
-        return record
+    """The record with what reports need of it; what it says itself is left alone."""
+    fields: dict[str, Any] = {}
+    if "about" in filled_in(record.schema_version):
+        fields |= _words(record)
+    if "measured" in filled_in(record.schema_version) and (worst := _worst(record)):
+        fields |= {"measures": {"worst": WORST}, "measured": {"worst": worst}}
+    return record.model_copy(update=fields)
+
+
+def _worst(record: Record) -> dict[str, Metric]:
+    """The accuracy of the worst client, of what clients were asked one by one."""
+    metrics = record.metrics
+    found = {
+        name: Metric(mean=one.worst, count=one.count)
+        for name, one in metrics.items()
+        if one.worst is not None and one.per_client is not None
+    }
+    domains = [one for name, one in found.items() if name.startswith("domain/")]
+    if "domains" in metrics and domains:
+        worst = min(one.mean for one in domains)
+        found["domains"] = Metric(mean=worst, count=metrics["domains"].count)
+    return found
+
+
+def _words(record: Record) -> dict[str, Any]:
     headline = HEADLINES.get(record.scenario, [])
     names = {*headline, *record.metrics, *record.not_applicable}
     try:
         words = WORDS[record.scenario](record.scenario_settings)
     except KeyError:  # of another's scenario, or from before a setting was there
         words = ""
-    return record.model_copy(
-        update={
-            "headline": headline,
-            "trade_off": TRADE_OFFS.get(record.scenario, ["local", "global"]),
-            "about": {name: about for name, about in ABOUT.items() if name in names},
-            "words": words,
-        }
-    )
+    return {
+        "headline": headline,
+        "trade_off": TRADE_OFFS.get(record.scenario, ["local", "global"]),
+        "about": {name: about for name, about in ABOUT.items() if name in names},
+        "words": words,
+    }

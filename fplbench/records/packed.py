@@ -1,8 +1,9 @@
 """Many records as one file of JSON-lines, to be committed or published: no tensors, no histories.
 
 The first line says what the file is, how many cells follow and what all of them share; every
-other line is a cell with the rest of its record. What is left out stands in LEFT_OUT, and
-accuracies and seconds are rounded, so that some hundred cells are some hundred kilobytes.
+other line is a cell with the rest of its record. What is left out stands in LEFT_OUT (and single
+clients' numbers, but for accuracies), and numbers and seconds are rounded, so that some hundred
+cells are some hundred kilobytes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
-from fplbench.records.old import FILLED_IN, SAYS_ITSELF, completed
+from fplbench.records.old import completed, filled_in
 from fplbench.records.record import READABLE, Record
 from fplbench.records.store import Problem, read_history
 
@@ -122,12 +123,15 @@ def _problem(file: Path, line: int, reason: str) -> Problem:
 
 
 def _fields(record: Record) -> Fields:
-    without = LEFT_OUT if record.schema_version >= SAYS_ITSELF else LEFT_OUT | FILLED_IN
+    without = LEFT_OUT | filled_in(record.schema_version)
     fields = record.model_dump(by_alias=True, exclude_defaults=True, exclude=set(without))
     fields["schema"] = record.schema_version
     if "error" in fields:
         fields["error"].pop("traceback", None)  # paths of the machine that ran it
-    for metric in fields.get("metrics", {}).values():
+    others = fields.get("measured", {}).values()
+    for metric in (metric for questions in others for metric in questions.values()):
+        metric.pop("per_client", None)
+    for metric in (m for each in (fields.get("metrics", {}), *others) for m in each.values()):
         metric |= {name: _round(metric[name], 3) for name in metric if name != "count"}
         if "per_client" in metric:
             metric["per_client"] = [_round(value, 2) for value in metric["per_client"]]

@@ -7,12 +7,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from fplbench.plugins.measure import DEFAULT
 from fplbench.spec import OWN
 
-SCHEMA = 4
-READABLE = (1, 2, 3, 4)
+SCHEMA = 5
+READABLE = (1, 2, 3, 4, 5)
 """Schemas of records: 1 knew neither the protocol's version nor the files of the code; 2 did not
-say itself what tables call things (records.old does); 3 knew no strategies."""
+say itself what tables call things (records.old does); 3 knew no strategies; 4 no measure but
+accuracy."""
 
 Status = Literal["done", "diverged", "failed"]
 
@@ -24,10 +26,12 @@ class _Model(BaseModel):
 
 
 class Metric(_Model):
-    """Accuracy in percent. mean, std (population) and worst are over the `count` clients that
-    have a number; per_client follows Record.clients, None for a client without one, and is None
-    as a whole for a metric of the shared prompt alone. last5: of `mean`, the mean over the last
-    five rounds, where all five were evaluated."""
+    """A number over clients: accuracy in percent, or another measure in its unit. mean, std
+    (population) and worst are over the `count` clients that have a number; of a measure across
+    clients, mean is what it gives. per_client follows Record.clients, None for a client without
+    one, and is None as a whole where there are no numbers of single clients (the shared prompt
+    alone, what derives from means). last5: of `mean`, the mean over the last five rounds, where
+    all five were evaluated."""
 
     mean: float
     std: float | None = None
@@ -43,6 +47,18 @@ class About(_Model):
 
     title: str
     meaning: str = ""
+
+
+class Scale(_Model):
+    """What reports say of a measure, and how they read its numbers: see `measure.Measure`."""
+
+    title: str
+    short: str
+    plural: str = ""
+    unit: str = "%"
+    meaning: str = ""
+    lower_is_better: bool = False
+    decimals: int = 1
 
 
 class Traffic(_Model):
@@ -80,7 +96,9 @@ class Record(_Model):
     method gains against what it keeps; words: what decides the split, for a caption; about: of
     every metric that tables show by a name of its own, in their order. All as the scenario said
     when the cell was run.
-    not_applicable: metric -> why it means nothing for this method.
+    metrics: question -> its accuracy. measured: measure -> question -> its number, of all measures
+    but accuracy; measures: what reports say of each of these.
+    not_applicable: question -> why it means nothing for this method, whatever the measure.
     label_counts: of each client, how many training images of each class it has; a class it has
     none of is left out. trainable_parameters: of one client. times: seconds.
     round_seconds: least, median and most seconds of training a round; None where nothing is
@@ -115,6 +133,8 @@ class Record(_Model):
     words: str = ""
     about: dict[str, About] = {}
     metrics: dict[str, Metric] = {}
+    measures: dict[str, Scale] = {}
+    measured: dict[str, dict[str, Metric]] = {}
     not_applicable: dict[str, str] = {}
     clients: list[str] = []
     train_sizes: list[int] = []
@@ -131,6 +151,10 @@ class Record(_Model):
     finished: str = ""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    def numbers(self, measure: str = DEFAULT) -> dict[str, Metric]:
+        """Question -> its number by a measure; none of a measure that was not there then."""
+        return self.metrics if measure == DEFAULT else self.measured.get(measure, {})
 
     def to_json(self) -> str:
         fields = self.model_dump(by_alias=True)

@@ -18,6 +18,8 @@ import pandas as pd
 from pydantic import JsonValue
 
 from fplbench.errors import UserError
+from fplbench.metrics.accuracy import Accuracy
+from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records import packed
 from fplbench.records.record import Record
 from fplbench.records.starts import Found, drawn, numbers, repeats, spread
@@ -27,6 +29,7 @@ from fplbench.records.store import (
     cell_folders,
     read_or_explain,
 )
+from fplbench.records.words import scale
 from fplbench.spec import OWN
 
 CELL = ["id", "status", "method", "title", "dataset", "scenario", "backbone", "seed", "finished"]
@@ -37,11 +40,14 @@ RESULTS = [
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
     *["seconds_round", "seconds_round_least", "seconds_round_most", "step_bytes"],
     *["clients_at_once", "peak_bytes", "hardware", "on_gpu", "notes", "changed"],
-    *["headline", "trade_off", "words", "about"],
+    *["headline", "trade_off", "words", "about", "measure", "scales"],
     "path",
 ]
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
 HISTORY = [*CELL, "round"]
+
+ACCURACY = scale(Accuracy)
+UNMEASURED = "its record is from before {} was measured, or without its plug-in"
 
 # Which evaluation the column "value" is of, in the words of a caption.
 LAST = "after the last round"
@@ -60,8 +66,14 @@ class DamagedRecordWarning(UserWarning):
     """A cell that is in the store and could not be read."""
 
 
-def load_results(path: Path | str = "results", moved: bool = False) -> pd.DataFrame:
+def load_results(
+    path: Path | str = "results", moved: bool = False, measure: str | None = DEFAULT
+) -> pd.DataFrame:
     """One row a cell and metric; accuracy in percent after the last round.
+
+    measure: another one of the answers ("ece", "f1", "worst", ...), by the same names of metrics;
+    None for all of them together, those that are no accuracies as "METRIC.MEASURE". The column
+    "measure" tells them apart.
 
     std_starts is the standard deviation over the cell's start as drawn and its moved ones
     (`fplbench stability`), NaN where none was run. The moved starts themselves are no results and
@@ -72,7 +84,7 @@ def load_results(path: Path | str = "results", moved: bool = False) -> pd.DataFr
     diverged or failed cell has a single row, metric None, value NaN, and its error as reason:
     what it would have measured is not known. A cell that lies in several stores counts once.
     """
-    return results_of(*read_cells(path), moved)
+    return results_of(*read_cells(path), moved, measure)
 
 
 def with_headline(results: pd.DataFrame, column: str, when: str, without: str) -> pd.DataFrame:
@@ -88,32 +100,50 @@ def with_headline(results: pd.DataFrame, column: str, when: str, without: str) -
     return chosen
 
 
-def results_of(found: Found, problems: list[Problem], moved: bool = False) -> pd.DataFrame:
-    """`load_results` of what `read_cells` read."""
+def results_of(
+    found: Found, problems: list[Problem], moved: bool = False, measure: str | None = DEFAULT
+) -> pd.DataFrame:
+    """`load_results` of what `read_cells` read. UserError: no record has the measure."""
     again = repeats(record for _, record in found)
     found = found if moved else drawn(found)
+    known = measures_of(record for _, record in found)
+    if measure is not None and measure not in known:
+        raise UserError(
+            f"No record here has the measure {measure}; they have {', '.join(known)}. Cells that "
+            "are run anew have every measure that is there, --plugins' too: name another --out."
+        )
     rows = [
         _cell(record) | row
         for folder, record in found
-        for row in _metrics(folder, record, again.get(record.id, []))
+        for row in _rows(folder, record, again.get(record.id, []), known, measure)
     ]
     return _table(rows, RESULTS, found, problems)
 
 
-def load_clients(path: Path | str = "results") -> pd.DataFrame:
+def measures_of(records: Iterable[Record]) -> dict[str, list[str]]:
+    """Every measure that any of the records has, with the questions it was made of."""
+    found: dict[str, dict[str, None]] = {DEFAULT: {}}
+    for record in records:
+        for name in (DEFAULT, *record.measured):
+            found.setdefault(name, {}).update(dict.fromkeys(record.numbers(name)))
+    return {name: list(questions) for name, questions in found.items()}
+
+
+def load_clients(path: Path | str = "results", measure: str = DEFAULT) -> pd.DataFrame:
     """One row a cell, metric and client that has a number."""
-    return clients_of(*read_cells(path))
+    return clients_of(*read_cells(path), measure)
 
 
-def clients_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
+def clients_of(found: Found, problems: list[Problem], measure: str = DEFAULT) -> pd.DataFrame:
     """`load_clients` of what `read_cells` read."""
     found = drawn(found)
-    rows = [_cell(record) | row for _, record in found for row in _clients(record)]
+    rows = [_cell(record) | row for _, record in found for row in _clients(record, measure)]
     return _table(rows, CLIENTS, found, problems)
 
 
 def load_history(path: Path | str = "results") -> pd.DataFrame:
-    """One row a cell and round: loss, its terms, bytes, seconds, and metrics where evaluated."""
+    """One row a cell and round: loss, its terms, bytes, seconds, and metrics where evaluated;
+    those of a measure that is not accuracy as "METRIC.MEASURE"."""
     return history_of(*read_cells(path))
 
 
@@ -153,7 +183,15 @@ def _cell(record: Record) -> Row:
     return {name: getattr(record, name) for name in CELL}
 
 
-def _metrics(folder: Path, record: Record, moved: Sequence[Record]) -> Iterable[Row]:
+def _rows(
+    folder: Path,
+    record: Record,
+    moved: Sequence[Record],
+    known: Mapping[str, Sequence[str]],
+    measure: str | None,
+) -> Iterable[Row]:
+    """known: of measures_of. measure: the only one that is wanted, or None."""
+    scales = {DEFAULT: ACCURACY, **record.measures}
     of_cell: Row = {
         "clients": len(record.clients),
         "never_sampled": record.never_sampled,
@@ -171,26 +209,59 @@ def _metrics(folder: Path, record: Record, moved: Sequence[Record]) -> Iterable[
         "headline": "\n".join(record.headline),
         "trade_off": "\n".join(record.trade_off),
         "words": record.words,
-        "about": json.dumps({name: one.model_dump() for name, one in record.about.items()}),
+        "about": json.dumps(_about(record, measure)),
+        "measure": measure or DEFAULT,
+        "scales": json.dumps({name: one.model_dump() for name, one in scales.items()}),
         "path": str(folder),
     }
     if record.status != "done":
         yield of_cell | {"metric": None, "reason": _why_stopped(record)}
         return
-    for name, metric in record.metrics.items():
-        yield of_cell | {
+    for each in known if measure is None else (measure,):
+        for row in _metrics(record, moved, each, known[each]):
+            bare = str(row["metric"])
+            named = bare if measure else metric(bare, each)
+            yield of_cell | row | {"metric": named, "measure": each}
+
+
+def _about(record: Record, measure: str | None) -> dict[str, JsonValue]:
+    """What metrics are called, by the names they have in the table."""
+    found = {name: one.model_dump() for name, one in record.about.items()}
+    if measure is None:
+        for each, said in record.measures.items():
+            found |= {
+                metric(name, each): one.model_dump() | {"title": f"{one.title} {said.short}"}
+                for name, one in record.about.items()
+                if name in record.numbers(each)
+            }
+    return dict(found)
+
+
+def _metrics(
+    record: Record, moved: Sequence[Record], measure: str, known: Sequence[str]
+) -> Iterable[Row]:
+    """Of one measure. known: the questions that any record has it of."""
+    own = record.numbers(measure)
+    for name, one in own.items():
+        yield {
             "metric": name,
-            "value": metric.mean,
-            "std_starts": spread(numbers(record, moved, name)),
-            "last5": metric.last5,
-            "last5_std_starts": spread(numbers(record, moved, name, late=True)),
-            "std_clients": metric.std,
-            "worst_client": metric.worst,
-            "counted": metric.count,
+            "value": one.mean,
+            "std_starts": spread(numbers(record, moved, name, measure)),
+            "last5": one.last5,
+            "last5_std_starts": spread(numbers(record, moved, name, measure, late=True)),
+            "std_clients": one.std,
+            "worst_client": one.worst,
+            "counted": one.count,
             "reason": "",
         }
     for name, reason in record.not_applicable.items():
-        yield of_cell | {"metric": name, "reason": reason}
+        # What is put together of accuracies (hm) is no question that others lack.
+        if measure == DEFAULT or name in known:
+            yield {"metric": name, "reason": reason}
+    if measure not in (DEFAULT, *record.measured):
+        for name in known:
+            if name in record.metrics:
+                yield {"metric": name, "reason": UNMEASURED.format(measure)}
 
 
 def _seconds_round(record: Record) -> Row:
@@ -238,11 +309,11 @@ def _why_stopped(record: Record) -> str:
     return record.error.message + (f" ({where})" if where else "")
 
 
-def _clients(record: Record) -> Iterable[Row]:
+def _clients(record: Record, measure: str) -> Iterable[Row]:
     sizes: list[int | None] = [*record.train_sizes]
     sizes += [None] * (len(record.clients) - len(sizes))
-    for name, metric in record.metrics.items():
-        each = zip(record.clients, sizes, metric.per_client or (), strict=False)
+    for name, one in record.numbers(measure).items():
+        each = zip(record.clients, sizes, one.per_client or (), strict=False)
         for client, size, value in each:
             if value is not None:
                 yield {"metric": name, "client": client, "train_size": size, "value": value}
@@ -257,10 +328,28 @@ def _table(
         # As objects: beside a missing value, pandas would make the integer 16 into 16.0.
         values = [settings[cell_id].get(name) for cell_id in table["id"]]
         table[name] = pd.Series(values, index=table.index, dtype=object)
+    table["dataset"] = _data_sets(table)
     for problem in problems:
         warnings.warn(problem.message, DamagedRecordWarning, stacklevel=3)
     table.attrs["problems"] = [problem.message for problem in problems]
     return table
+
+
+def _data_sets(table: pd.DataFrame) -> pd.Series[str]:
+    """The name of each row's data set; of one that was read by several paths ("folder:PATH"), and
+    is the same by its fingerprint, the shortest."""
+    names = table["dataset"]
+    known = [name for name in ("ident.data", "ident.split") if name in table]
+    mine = table[names.str.contains(":")] if len(table) else table
+    if mine.empty or len(known) < 2:
+        return names
+    kinds = [mine["dataset"].str.partition(":")[0], *(mine[name] for name in known)]
+    shortest = mine.groupby(kinds)["dataset"].transform(lambda same: min(same, key=_by_length))
+    return shortest.reindex(names.index).fillna(names)
+
+
+def _by_length(name: str) -> tuple[int, str]:
+    return len(name), name
 
 
 def settings_of(record: Record) -> Row:

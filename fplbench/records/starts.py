@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import stdev
 
+from fplbench.plugins.measure import DEFAULT
 from fplbench.records.record import Record
 
 Found = list[tuple[Path, Record]]
@@ -48,13 +49,17 @@ def _cell(record: Record) -> str:
 
 
 def numbers(
-    record: Record, moved: Sequence[Record], metric: str, late: bool = False
+    record: Record,
+    moved: Sequence[Record],
+    question: str,
+    measure: str = DEFAULT,
+    late: bool = False,
 ) -> dict[int, float]:
     """Start -> a metric from there, where there is one: 0 as drawn, then the moved ones.
 
     late: `last5` in place of the last round.
     """
-    starts = {nudge(each): each.metrics.get(metric) for each in (record, *moved)}
+    starts = {nudge(each): each.numbers(measure).get(question) for each in (record, *moved)}
     known = {number: metric for number, metric in starts.items() if metric is not None}
     values = {n: one.last5 if late else one.mean for n, one in known.items()}
     return {number: value for number, value in values.items() if value is not None}

@@ -25,6 +25,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
+from fplbench.records.litter import is_litter
 from fplbench.records.old import completed
 from fplbench.records.record import READABLE, Record, Status
 
@@ -176,10 +177,11 @@ def is_cell(folder: Path) -> bool:
 
 
 def cell_folders(root: Path) -> list[Path]:
-    """The cells under a folder at any depth, sorted; hidden folders hold unfinished ones."""
+    """The cells under a folder at any depth, sorted; hidden folders hold unfinished ones, and what
+    a NAS keeps of deleted files is no result."""
     found = []
     for parent, children, _ in os.walk(root):
-        children[:] = sorted(name for name in children if not name.startswith("."))
+        children[:] = sorted(name for name in children if not is_litter(name))
         if is_cell(Path(parent)):
             found.append(Path(parent))
             children.clear()

@@ -1,20 +1,21 @@
-"""What a new record keeps for reports: the words of its scenario and the names of its metrics."""
+"""Words: what a new record keeps of them for reports, and how several are joined."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fplbench import metrics
-from fplbench.records.record import About
+from fplbench.plugins.measure import Measure
+from fplbench.records import summary
+from fplbench.records.record import About, Scale
 from fplbench.scenario import Scenario
 
 
 def said(scenario: Scenario, names: Iterable[str]) -> dict[str, Any]:
     """Fields of a record. names: of the metrics that were measured or mean nothing."""
     asked = {*names, *scenario.headline}
-    titles = {**metrics.TITLES, **scenario.titles}
-    meanings = {**metrics.MEANINGS, **scenario.meanings}
+    titles = {**summary.TITLES, **scenario.titles}
+    meanings = {**summary.MEANINGS, **scenario.meanings}
     return {
         "headline": list(scenario.headline),
         "trade_off": list(scenario.trade_off),
@@ -25,3 +26,13 @@ def said(scenario: Scenario, names: Iterable[str]) -> dict[str, Any]:
             if name in asked
         },
     }
+
+
+def scale(measure: type[Measure]) -> Scale:
+    """What a record keeps of a measure."""
+    return Scale(**{name: getattr(measure, name) for name in Scale.model_fields})
+
+
+def and_(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

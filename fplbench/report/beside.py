@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fplbench.plugins.measure import DEFAULT
 from fplbench.records.results import LAST
 from fplbench.report import captions
 from fplbench.report.entries import Entry
@@ -89,6 +90,8 @@ def compare(results: pd.DataFrame, titles: Mapping[str, str]) -> Comparison:
     for group in split(results, titles):
         if group.shared.get("train.evaluate_on", "test") != "test":
             continue  # numbers of validation images are no results
+        if group.measure != DEFAULT:
+            continue  # papers' numbers are accuracies
         for column in group.columns:
             for row in group.rows:
                 _add(found, group, row, column)

@@ -1,41 +1,87 @@
-"""A leaderboard of the page: the tables of one data set in one setting, accuracy and cost."""
+"""A leaderboard of the page: the tables of one data set in one setting, all measures and cost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from fplbench.plugins.measure import metric
 from fplbench.report import captions
 from fplbench.report.entries import Entry
 from fplbench.report.groups import Group
 from fplbench.report.layout import Layout, by_data_set, lay_out, quantities
 from fplbench.report.looks import COLOURS, LINES, MARKERS, looks
-from fplbench.report.tables import tabular
+from fplbench.report.tex import tabular
 
 KINDS: tuple[captions.Kind, ...] = ("headline", "more", "domains", "cost")
 
 Json = dict[str, JsonValue]
 
 
-def boards(group: Group, places: Mapping[str, int], titles: Mapping[str, str]) -> list[Json]:
+@dataclass(frozen=True)
+class _Part:
+    """Some columns of a board: a table, and the group that it is of."""
+
+    group: Group
+    table: Layout
+    kind: captions.Kind
+
+    def columns(self) -> list[Json]:
+        """What the page knows of each: whether lower is better, and decimals of a deviation."""
+        scale = self.group.scale
+        lower = scale.lower_is_better or self.kind in ("rank", "cost")
+        read: Json = {"kind": self.kind, "lower": lower, "decimals": scale.decimals}
+        found: list[Json] = []
+        for name, (_, title) in zip(self.table.quantities, self.table.titles, strict=True):
+            if self.kind == "rank":
+                found.append({"key": f"rank {name}", "title": f"Rank {title}", **read})
+                continue
+            key = metric(name, self.group.measure)
+            found.append({"key": key, "title": title if key == name else f"{title} {scale.short}"})
+            found[-1] |= read
+        return found
+
+
+def boards(
+    group: Group, others: Sequence[Group], places: Mapping[str, int], titles: Mapping[str, str]
+) -> list[Json]:
     """One for the averages and ranks over data sets, then one for each.
 
-    places: a cell's id -> its place in the page's list of cells.
+    others: the same cells by other measures. places: a cell's id -> its place in the page's list
+    of cells.
     """
     found = []
     for data in group.columns:
         names = {kind: quantities(group, data, kind) for kind in KINDS}
-        parts = [by_data_set(group, kind, {data: n}) for kind, n in names.items() if n]
+        parts = [
+            _Part(group, by_data_set(group, kind, {data: n}), kind)
+            for kind, n in names.items()
+            if n
+        ]
+        for other in others:
+            if measured := _measured(other, data):
+                table = by_data_set(other, "headline", {data: measured})
+                parts.append(_Part(other, table, "more"))
         found.append(_board(group, data, parts, places, titles))
-    over = lay_out(group, ("average", "rank"))
-    return [_board(group, "", over, {}, titles), *found] if over else found
+    over = [_Part(group, table, table.kind) for table in lay_out(group, ("average", "rank"))]
+    if not over:
+        return found
+    over += [_Part(each, table, "more") for each in others for table in lay_out(each, ("average",))]
+    return [_board(group, "", over, {}, titles), *found]
+
+
+def _measured(group: Group, data: str) -> list[str]:
+    """The headline metrics that some cell has a number of."""
+    frame = group.frame[(group.frame["column"] == data) & group.frame["value"].notna()]
+    return [name for name in quantities(group, data, "headline") if name in set(frame["metric"])]
 
 
 def _board(
     group: Group,
     data: str,
-    parts: list[Layout],
+    parts: Sequence[_Part],
     places: Mapping[str, int],
     titles: Mapping[str, str],
 ) -> Json:
@@ -47,7 +93,7 @@ def _board(
         for row, p in frame.groupby("row")
     }
     ran = [row for row in group.rows if row in cells] if data else group.rows
-    first = parts[0]
+    first = parts[0].table
     return {
         "name": first.name,
         "data": data,
@@ -56,14 +102,8 @@ def _board(
         "backbone": group.backbone,
         "about": captions.setting(group),
         "caption": first.caption,
-        "notes": list(dict.fromkeys(note for part in parts for note in part.notes)),
-        "columns": [
-            {"key": f"rank {key}", "title": f"Rank {title}", "kind": part.kind}
-            if part.kind == "rank"
-            else {"key": key, "title": title, "kind": part.kind}
-            for part in parts
-            for key, (_, title) in zip(part.quantities, part.titles, strict=True)
-        ],
+        "notes": list(dict.fromkeys(note for part in parts for note in part.table.notes)),
+        "columns": [column for part in parts for column in part.columns()],
         "rows": [
             {
                 "label": row,
@@ -72,7 +112,7 @@ def _board(
                     MARKERS.index(style[row].marker),
                     LINES.index(style[row].line),
                 ],
-                "entries": [_entry(entry) for part in parts for entry in _of(part, row)],
+                "entries": [_entry(entry) for part in parts for entry in _of(part.table, row)],
                 "cells": [place for _, place in cells.get(row, [])],
             }
             for row in ran
@@ -82,8 +122,8 @@ def _board(
     }
 
 
-def _of(part: Layout, row: str) -> list[Entry]:
-    return next(one.entries for one in part.rows if one.label == row)
+def _of(table: Layout, row: str) -> list[Entry]:
+    return next(one.entries for one in table.rows if one.label == row)
 
 
 def _entry(entry: Entry) -> list[JsonValue]:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
+from fplbench.plugins.measure import DEFAULT
+from fplbench.records.words import and_
 from fplbench.report.entries import FEWER, MISSING, PARTIAL, Entry
 from fplbench.report.groups import Group, show
 from fplbench.report.significance import LEVEL, Ranking
-from fplbench.report.words import About, meanings, title
+from fplbench.report.words import About, explained, in_words, meanings, title
 
 Kind = Literal["headline", "average", "rank", "domains", "more", "cost", "intervals", "pivot"]
 
 MOST_NOTES = 8
 # A spread over moved starts that is this part of the seeds' is told.
 FAR = 1 / 3
+# measured: the measure with its unit; several: the same in the plural.
 WHATS = {
-    "headline": "Accuracy in percent {when}",
-    "average": "Mean accuracy in percent {when}",
-    "rank": "Average rank by accuracy {when} (1 is best)",
-    "domains": "Accuracy in percent {when}, by domain",
-    "more": "Further accuracies in percent {when}",
-    "intervals": "Intervals and differences of accuracy in percent {when}",
+    "headline": "{measured} {when}",
+    "average": "mean {measured} {when}",
+    "rank": "average rank by {title} {when} (1 is best)",
+    "domains": "{measured} {when}, by domain",
+    "more": "further {several} {when}",
+    "intervals": "intervals and differences of {measured} {when}",
     "cost": "Cost: numbers trained on a client, megabytes sent by all clients over the run, "
     "seconds a round of training took (median and range over rounds), and megabytes of the "
     "tensors of a local step,",
@@ -35,17 +38,39 @@ TEST = (
 )
 
 
+class Caption(NamedTuple):
+    """what: the numbers, and of which data. about: what is alike for all of them. over: what they
+    are a mean of, and what is marked. Sentences, each."""
+
+    what: str
+    about: str
+    over: str
+
+    def __str__(self) -> str:
+        return " ".join(self)
+
+
 def caption(
     group: Group, kind: Kind, columns: Sequence[str], entries: Sequence[Sequence[Entry]]
-) -> str:
+) -> Caption:
     """What one must know to read the table, or to run it again. entries: a row's in a row."""
     averaged = kind == "average" or (kind == "intervals" and len(columns) > 1)
     several = f" {len(columns)} data sets:" if averaged or kind == "rank" else ""
     over = _over(group, kind, columns)
     unmarked = kind in ("cost", "rank", "intervals")
-    marks = "" if unmarked else " " + marked(entries, kind == "average")
-    what = WHATS[kind].format(when=group.when)
-    return f"{what} on{several} {and_(columns)}. {setting(group)}. {over}.{marks}".strip()
+    marks = "" if unmarked else marked(entries, kind == "average")
+    what = WHATS[kind].format(
+        measured=in_words(group.scale),
+        several=in_words(group.scale, several=True),
+        title=group.scale.title,
+        when=group.when,
+    )
+    what = sentence(what)
+    return Caption(
+        what=f"{what} on{several} {and_(columns)}.",
+        about=f"{setting(group)}.",
+        over=f"{over}. {marks}".strip(),
+    )
 
 
 def _over(group: Group, kind: Kind, columns: Sequence[str]) -> str:
@@ -180,16 +205,16 @@ def on_rounding(labelled: Sequence[tuple[str, Sequence[Entry]]], names: Sequence
         for name, entry in zip(names, row, strict=True)
         if entry.samples and entry.trained
     ]
-    known = [(label, name, e.std_starts, e.std) for label, name, e in each]
-    tested = {label for label, _, moved, _ in known if moved is not None}
+    known = [(label, name, e.std_starts, e.std, e.decimals) for label, name, e in each]
+    tested = {label for label, _, moved, *_ in known if moved is not None}
     found = []
     if untested := list(dict.fromkeys(label for label, *_ in each if label not in tested)):
         many = len(untested) > MOST_NOTES
         of = f" for {f'{len(untested)} of the rows' if many else and_(untested)}" if tested else ""
         found.append(f"Rounding was never tested{of} (fplbench stability).")
     far = {
-        f"{label}, {name}: {moved:.1f} of {std:.1f}": moved / std if std else math.inf
-        for label, name, moved, std in known
+        f"{label}, {name}: {moved:.{n}f} of {std:.{n}f}": moved / std if std else math.inf
+        for label, name, moved, std, n in known
         if moved and std is not None and moved > std * FAR
     }
     worst = sorted(far, key=lambda text: -far[text])
@@ -215,7 +240,7 @@ def notes(
     heads = [f"{name} ({data})" if len(columns) > 1 else name for data, name in asked]
     if kind == "average":  # a column is over all of the data sets
         heads = [title(name, group.about) for name in wanted]
-    found = [*meanings(wanted, group.about), *entry_notes(labelled)]
+    found = [*measure(group), *meanings(wanted, group.about), *entry_notes(labelled)]
     found += on_rounding(labelled, heads) if kind != "rank" else []
     without = frame[frame["metric"].isin(wanted) & frame["value"].isna()]
     for (row, reason), part in without.groupby(["row", "reason"], sort=False):
@@ -227,6 +252,11 @@ def notes(
     if kind == "cost":
         found += _measured_on(frame[frame["status"] == "done"].drop_duplicates("id"))
     return found + group.notes
+
+
+def measure(group: Group) -> list[str]:
+    """What the numbers are, where they are not what every reader knows."""
+    return [] if group.measure == DEFAULT else [explained(group.scale)]
 
 
 def _measured_on(cells: pd.DataFrame) -> list[str]:
@@ -277,6 +307,6 @@ def stopped(cells: pd.DataFrame) -> list[str]:
     return notes
 
 
-def and_(names: Sequence[str]) -> str:
-    """a, b and c."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+def sentence(text: str) -> str:
+    """Beginning with a capital letter."""
+    return text[:1].upper() + text[1:]

@@ -12,8 +12,11 @@ import pandas as pd
 from pydantic import JsonValue
 
 from fplbench.records import packed
-from fplbench.records.record import Record
+from fplbench.records.record import Metric, Record, Scale
+from fplbench.records.results import ACCURACY
 from fplbench.records.store import DamagedRecord
+from fplbench.report.captions import sentence
+from fplbench.report.words import axis
 
 # What keeps the page of a thousand cells small: a longer history is thinned to this many rounds,
 # and where a cell has more numbers of single clients than this, the record alone has the rest.
@@ -52,10 +55,15 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
         "seed": record.seed,
         "started": record.started,
         "finished": record.finished,
-        "metrics": {
-            name: [_short(m.mean, 4), _short(m.std), _short(m.worst), m.count]
-            for name, m in record.metrics.items()
-        },
+        "metrics": _numbers(record.metrics, ACCURACY),
+        "measured": [
+            {
+                "title": sentence(axis(scale)),
+                "decimals": scale.decimals,
+                "metrics": _numbers(record.numbers(name), scale),
+            }
+            for name, scale in record.measures.items()
+        ],
         "why": dict(record.not_applicable),
         "each": _each_client(record),
         "costs": {
@@ -91,6 +99,18 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
             "round": error.round,
             "client": error.client,
         },
+    }
+
+
+def _numbers(metrics: Mapping[str, Metric], scale: Scale) -> Json:
+    decimals = scale.decimals + 1
+    return {
+        name: [
+            _short(m.mean, decimals + 2),
+            *(_short(v, decimals) for v in (m.std, m.worst)),
+            m.count,
+        ]
+        for name, m in metrics.items()
     }
 
 

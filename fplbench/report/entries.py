@@ -37,7 +37,7 @@ class Entry:
     the mean is over. trained: False for a method that trains nothing. std_starts: of one
     seed's number over moved starts, pooled over the seeds; None where there are none. mark: "best"
     for the best of a column and those not told from it. low, high: of a range or an interval;
-    range: as printed beside the mean.
+    range: as printed beside the mean. decimals: as printed.
     """
 
     text: str = MISSING
@@ -52,16 +52,17 @@ class Entry:
     low: float | None = None
     high: float | None = None
     range: str = ""
+    decimals: int = 1
 
     @property
     def spread(self) -> str | None:
-        return None if self.std is None else f"{self.std:.1f}"
+        return None if self.std is None else f"{self.std:.{self.decimals}f}"
 
 
-def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
+def number(cells: pd.DataFrame, metric: str, seeds: int, decimals: int = 1) -> Entry:
     """Of one method on one data set. cells: its rows of the tidy table.
 
-    seeds: how many a complete entry has.
+    seeds: how many a complete entry has. decimals: to print.
     """
     values = cells["value"].to_numpy(dtype=float)
     there = (cells["metric"] == metric).to_numpy() & ~np.isnan(values)
@@ -69,7 +70,7 @@ def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
         return Entry(_word(cells, metric))
     numbers, seeds_there = values[there], cells["seed"].to_numpy()[there]
     return Entry(
-        text=f"{numbers.mean():.1f}",
+        text=f"{numbers.mean():.{decimals}f}",
         mean=float(numbers.mean()),
         std=float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
         seeds=len(numbers),
@@ -77,6 +78,7 @@ def accuracy(cells: pd.DataFrame, metric: str, seeds: int) -> Entry:
         samples={int(s): float(v) for s, v in zip(seeds_there, numbers, strict=True)},
         trained=bool((cells["trainable_parameters"].to_numpy() > 0).any()),
         std_starts=_pooled(cells["std_starts"].to_numpy(dtype=float)[there]),
+        decimals=decimals,
     )
 
 
@@ -144,10 +146,11 @@ def average(parts: Mapping[str, Entry], seeds: Collection[int]) -> Entry:
     }
     values = list(samples.values())
     mean = float(np.mean(values))
+    decimals = max(entry.decimals for entry in parts.values())
     # Rounding moves each data set's number by itself.
     moved = [entry.std_starts for entry in parts.values() if entry.std_starts is not None]
     return Entry(
-        text=f"{mean:.1f}",
+        text=f"{mean:.{decimals}f}",
         mean=mean,
         std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         seeds=len(values),
@@ -155,10 +158,11 @@ def average(parts: Mapping[str, Entry], seeds: Collection[int]) -> Entry:
         samples=samples,
         trained=any(entry.trained for entry in parts.values()),
         std_starts=math.hypot(*moved) / len(parts) if len(moved) == len(parts) else None,
+        decimals=decimals,
     )
 
 
-def mark(entries: Sequence[Entry]) -> None:
+def mark(entries: Sequence[Entry], lower_is_better: bool = False) -> None:
     """The best of a column and those not told from it (`against_best`).
 
     Numbers that read the same as the best are marked like it. A mean over fewer seeds than
@@ -168,8 +172,11 @@ def mark(entries: Sequence[Entry]) -> None:
     ranked = [entry for entry in entries if entry.mean is not None and not entry.fewer]
     if len(ranked) < 2:
         return
-    compared = against_best([e.samples for e in ranked], [e.trained for e in ranked])
-    best = max(ranked, key=lambda entry: entry.mean or 0.0)
+    compared = against_best(
+        [e.samples for e in ranked], [e.trained for e in ranked], lower_is_better
+    )
+    choose = min if lower_is_better else max
+    best = choose(ranked, key=lambda entry: entry.mean or 0.0)
     for entry, behind in zip(ranked, compared, strict=True):
         if behind is not None and (entry.text == best.text or not told(behind)):
             entry.mark = "best"

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fplbench.report.groups import Group
 from fplbench.report.looks import Look, legend_below, new_figure, save
-from fplbench.report.words import title
+from fplbench.report.words import axis, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ COST_AXES = {"traffic": ("MB sent, all clients", 1e6), "seconds_round": ("s a ro
 def curves(
     group: Group, data: str, frame: pd.DataFrame, style: Mapping[str, Look], name: Path
 ) -> list[Path]:
-    """Accuracy over rounds: the mean over seeds, and a band of a standard deviation.
+    """The measure over rounds: the mean over seeds, and a band of a standard deviation.
 
     frame: rows of load_history with the column "row".
     """
@@ -50,7 +50,7 @@ def curves(
         if place >= len(metrics) - columns:
             panel.set_xlabel("round")
         if place % columns == 0:
-            panel.set_ylabel("accuracy (%)")
+            panel.set_ylabel(axis(group.scale))
     about(figure, group, data, frame, rows, "mean, band ± std")
     legend_below(figure, panels[0], rows)
     return save(figure, name.with_name(f"{name.name}-rounds"))
@@ -82,12 +82,13 @@ def trade_off(
     pairs = wide[[first, second]].reset_index()
     rows = rows_of(group, pairs)
     figure, (panel,) = new_figure(1, 1, 2.3)
-    _front(panel, pairs.groupby("row")[[first, second]].mean().to_numpy(dtype=float))
+    means = pairs.groupby("row")[[first, second]].mean().to_numpy(dtype=float)
+    _front(panel, means, group.scale.lower_is_better)
     for row in rows:
         points = pairs.loc[pairs["row"] == row, [first, second]]
         _point(panel, points.to_numpy(dtype=float), row, style[row])
-    panel.set_xlabel(f"{title(first, group.about)} accuracy (%)")
-    panel.set_ylabel(f"{title(second, group.about)} accuracy (%)")
+    panel.set_xlabel(f"{title(first, group.about)} {axis(group.scale)}")
+    panel.set_ylabel(f"{title(second, group.about)} {axis(group.scale)}")
     panel.margins(0.08)
     about(figure, group, data, pairs, rows, "Pareto front (dashed), mean ± std")
     legend_below(figure, panel, rows)
@@ -103,13 +104,13 @@ def pareto_front(points: np.ndarray) -> np.ndarray:
     return np.unique(points[~np.array(beaten, dtype=bool)], axis=0)
 
 
-def _front(panel: Axes, points: np.ndarray) -> None:
-    """A staircase: below and left of it lies what some method beats."""
-    front = pareto_front(points)
+def _front(panel: Axes, points: np.ndarray, lower_is_better: bool) -> None:
+    """A staircase: below and left of it (above and right) lies what some method beats."""
+    front = -pareto_front(-points)[::-1] if lower_is_better else pareto_front(points)
     panel.plot(
         front[:, 0],
         front[:, 1],
-        drawstyle="steps-pre",
+        drawstyle="steps-post" if lower_is_better else "steps-pre",
         color="#777777",
         linestyle="--",
         linewidth=0.9,
@@ -140,7 +141,7 @@ def _point(panel: Axes, pairs: np.ndarray, label: str, look: Look) -> None:
 def clients(
     group: Group, data: str, frame: pd.DataFrame, style: Mapping[str, Look], name: Path
 ) -> list[Path]:
-    """Every client's accuracy, a strip a method; the clients of all seeds together.
+    """Every client's number, a strip a method; the clients of all seeds together.
 
     frame: rows of load_clients with the column "row".
     """
@@ -154,7 +155,7 @@ def clients(
     panel.set_yticks(range(len(rows)), rows)
     panel.set_ylim(len(rows) - 0.4, -0.6)
     panel.grid(visible=False, axis="y")
-    panel.set_xlabel("local accuracy (%)")
+    panel.set_xlabel(f"local {axis(group.scale)}")
     about(figure, group, data, frame, rows, "a dot a client, bar: mean; all clients")
     return save(figure, name.with_name(f"{name.name}-clients"))
 
@@ -201,7 +202,7 @@ def costs(
         _spread_out(panel, pd.to_numeric(frame[cost]).to_numpy(dtype=float) / unit)
         panel.set_xlabel(label)
         panel.margins(0.1)
-    panels[0].set_ylabel(f"{title(metric, group.about)} accuracy (%)")
+    panels[0].set_ylabel(f"{title(metric, group.about)} {axis(group.scale)}")
     about(figure, group, data, frame, rows, "mean ± std")
     legend_below(figure, panels[0], rows)
     return save(figure, name.with_name(f"{name.name}-cost"))

@@ -6,8 +6,9 @@ with its settings, a column a data set; the seeds are what is averaged over.
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +16,11 @@ from typing import Any
 
 import pandas as pd
 
+from fplbench.plugins.measure import DEFAULT
+from fplbench.records.record import Scale
 from fplbench.records.results import LAST
 from fplbench.report import reference_rows
-from fplbench.report.words import About, about, headline
+from fplbench.report.words import About, about, headline, scale
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")
@@ -27,6 +30,9 @@ WITHOUT_EFFECT = ("train.evaluations", "train.nudge")
 # An identity ("ident.NAME") is a method's, a data set's, or of the whole (weights, protocol):
 # two versions of it are two rows, two columns, two tables. Never are they seeds of one.
 OF_METHOD, OF_DATA = ("ident.method",), ("ident.data", "ident.split")
+
+# Names that Windows keeps for devices, whatever ending a file has.
+RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)
 
 AGAIN = "{} cells were run more than once with these settings; the latest counts."
 TWO_VERSIONS = "There are two versions of {}, so no average and no rank over data sets."
@@ -45,6 +51,7 @@ class Group:
     two columns, a version each; no average may count them twice.
     common: settings of methods, not the defaults, that all rows share and no label names.
     headline, trade_off, words, about: what the latest of its records say; about: of all of them.
+    measure: what all numbers are of; scale: how they are read, as the latest record says.
     """
 
     name: str
@@ -63,6 +70,8 @@ class Group:
     trade_off: tuple[str, str]
     words: str
     about: About
+    measure: str
+    scale: Scale
     notes: list[str]
 
     def seeds(self, column: str) -> list[int]:
@@ -90,7 +99,7 @@ class Group:
 
 
 def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
-    """The groups of `load_results`'s table, sorted by scenario.
+    """The groups of `load_results`'s table of one measure, sorted by scenario.
 
     titles: method -> display name, in the order of the rows; others follow by name.
     """
@@ -167,11 +176,12 @@ def _group(
     first = cells.iloc[0]
     newest = cells.sort_values("finished")
     gained, kept = str(newest["trade_off"].iloc[-1]).split("\n")
+    measure = str(newest["measure"].iloc[-1])
     notes = reference_rows.notes(once) + ([AGAIN.format(twice)] if twice else [])
     versions = once.groupby("dataset")["column"].nunique()
     doubled = [str(data) for data in versions.index[versions > 1]]
     return Group(
-        name=name,
+        name=name if measure == DEFAULT else f"{name}-{measure}",
         scenario=str(first["scenario"]),
         backbone=str(first["backbone"]),
         shared={name: first[name] for name in shared if not absent(first[name])},
@@ -187,6 +197,8 @@ def _group(
         trade_off=(gained, kept),
         words=str(newest["words"].iloc[-1]),
         about=about(newest),
+        measure=measure,
+        scale=scale(newest),
         notes=[*notes, *([TWO_VERSIONS.format(", ".join(doubled))] if doubled else [])],
     )
 
@@ -294,21 +306,34 @@ def _names(parts: list[pd.DataFrame], shared: list[str]) -> list[tuple[str, list
     """Of each group: a file's name, and what tells it from others of the same scenario."""
     scenarios = [str(part["scenario"].iloc[0]) for part in parts]
     found: list[tuple[str, list[str]]] = []
+    taken: set[str] = set()
     for part, scenario in zip(parts, scenarios, strict=True):
         rivals = pd.concat([p for p, s in zip(parts, scenarios, strict=True) if s == scenario])
         told = _told(part.iloc[0], _varying(rivals, shared))
-        name = file_name("-".join([scenario, *told]))
-        taken = [other for other, _ in found]
-        copies = (f"{name}-{number}" for number in itertools.count(2))
-        found.append(
-            (name if name not in taken else next(c for c in copies if c not in taken), told)
-        )
+        found.append((free_name(file_name("-".join([scenario, *told])), taken), told))
     return found
 
 
 def file_name(text: str) -> str:
-    """A name for a file that every file system and LaTeX takes."""
-    return re.sub(r"[^A-Za-z0-9.=-]+", "-", text).strip("-.")[:80].replace(".", "p")
+    """A name for a file that every file system and LaTeX takes. One that would lose letters, be
+    cut, or be a device's on Windows ends with a hash, so that two such texts have two names."""
+    name = re.sub(r"[^A-Za-z0-9.=-]+", "-", text).strip("-.").replace(".", "p")
+    whole = all(letter.isascii() or not letter.isalnum() for letter in text)
+    if name and whole and len(name) <= 80 and not RESERVED.fullmatch(name):
+        return name
+    digest = hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "replace"))
+    return f"{name[:72]}-{digest.hexdigest()[:7]}".lstrip("-")
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, or with a number behind it where it is taken, also by one that differs in case
+    alone, which many file systems do not tell apart; it is taken from now on."""
+    number, free = 1, name
+    while free.lower() in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free.lower())
+    return free
 
 
 def natural(text: str) -> list[tuple[int, str]]:

@@ -52,7 +52,7 @@ NOTES = [
 ]
 OVER_NOTES = [
     "IQM: mean of the middle half of all seeds' numbers on all data sets. P(best better): that a "
-    "seed of the best lies above one of this method, averaged over data sets. Both with a "
+    "seed of the best lies {} one of this method, averaged over data sets. Both with a "
     "bootstrap of seeds, each with all its data sets (Agarwal et al., NeurIPS 2021).",
     NOTES[1],
 ]
@@ -73,22 +73,28 @@ def _of_data(group: Group, data: str, names: Sequence[str], clients: pd.DataFram
     rows = []
     for name in names:
         entries = {row: entry(group, row, data, name) for row in group.rows}
-        behind = _behind(entries)
+        behind = _behind(entries, group.scale.lower_is_better)
         for row, one in entries.items():
             cells = group.cells(row, data)
             each = clients[clients["id"].isin(set(cells["id"])) & (clients["metric"] == name)]
-            parts = [one, _over_seeds(one), _over_clients(each), *_against(behind.get(row))]
+            decimals = group.scale.decimals
+            over = _over_seeds(one), _over_clients(each, decimals)
+            parts = [one, *over, *_against(behind.get(row), decimals)]
             rows += _row(title(name, group.about), row, parts)
     return _layout(group, data, [data], HEADS, rows, NOTES)
 
 
 def _over(group: Group, columns: Mapping[str, Sequence[str]]) -> Layout:
-    seeds = group.common_seeds(columns)
+    seeds, lower, decimals = (
+        group.common_seeds(columns),
+        group.scale.lower_is_better,
+        group.scale.decimals,
+    )
     rows = []
     for name in shared_quantities(columns):
         parts = over_data_sets(group, columns, name)
         entries = {row: average(each, seeds) for row, each in parts.items()}
-        behind = _behind(entries)
+        behind = _behind(entries, lower)
         best = next((row for row, one in behind.items() if one.difference == 0), None)
         scores = {
             row: np.array([[one.samples[seed] for one in parts[row].values()] for seed in seeds])
@@ -97,36 +103,41 @@ def _over(group: Group, columns: Mapping[str, Sequence[str]]) -> Layout:
         for row, one in entries.items():
             iqm, improves = Entry(), Entry()
             if row in scores and best is not None:
-                iqm = _of_seeds(_iqm, [scores[row]])
+                iqm = _of_seeds(_iqm, [scores[row]], decimals)
                 improves = Entry("best")
                 if row != best:
-                    improves = _of_seeds(_improvement, [scores[best], scores[row]], decimals=2)
-            rows += _row(
-                title(name, group.about), row, [one, iqm, improves, *_against(behind.get(row))]
-            )
-    return _layout(group, "all", list(columns), OVER_HEADS, rows, OVER_NOTES)
+                    pair = [scores[best], scores[row]]
+                    improves = _of_seeds(_improvement, pair[::-1] if lower else pair, decimals=2)
+            against = _against(behind.get(row), decimals)
+            rows += _row(title(name, group.about), row, [one, iqm, improves, *against])
+    notes = [note.format("below" if lower else "above") for note in OVER_NOTES]
+    return _layout(group, "all", list(columns), OVER_HEADS, rows, notes)
 
 
-def _behind(entries: Mapping[str, Entry]) -> dict[str, Behind]:
+def _behind(entries: Mapping[str, Entry], lower_is_better: bool) -> dict[str, Behind]:
     """Of those with all the seeds."""
     ranked = {row: one for row, one in entries.items() if one.mean is not None and not one.fewer}
     found = against_best(
-        [one.samples for one in ranked.values()], [one.trained for one in ranked.values()]
+        [one.samples for one in ranked.values()],
+        [one.trained for one in ranked.values()],
+        lower_is_better,
     )
     return {row: one for row, one in zip(ranked, found, strict=True) if one is not None}
 
 
 def _over_seeds(one: Entry) -> Entry:
     values = np.array(list(one.samples.values()))
-    return Entry() if len(values) < 2 else _interval(*_bootstrap([values], _mean_of_means))
+    if len(values) < 2:
+        return Entry()
+    return _interval(*_bootstrap([values], _mean_of_means), one.decimals)
 
 
-def _over_clients(each: pd.DataFrame) -> Entry:
+def _over_clients(each: pd.DataFrame, decimals: int) -> Entry:
     """Clients are drawn within their seed."""
     samples = [part["value"].to_numpy(dtype=float) for _, part in each.groupby("seed")]
     if not samples or min(map(len, samples)) < 2:
         return Entry("n/a")
-    return _interval(*_bootstrap(samples, _mean_of_means))
+    return _interval(*_bootstrap(samples, _mean_of_means), decimals)
 
 
 def _mean_of_means(*samples: Floats, axis: int = -1) -> Floats:
@@ -147,9 +158,7 @@ def _improvement(top: Floats, other: Floats) -> Floats:
     return np.asarray(((apart > 0) + 0.5 * (apart == 0)).mean((-3, -2, -1)))
 
 
-def _of_seeds(
-    statistic: Callable[..., Floats], scores: Sequence[Floats], decimals: int = 1
-) -> Entry:
+def _of_seeds(statistic: Callable[..., Floats], scores: Sequence[Floats], decimals: int) -> Entry:
     """A statistic of scores, each [seeds, data sets], with its interval; the scores' seeds are
     drawn together."""
 
@@ -179,18 +188,20 @@ def _bootstrap(
     return float(found.low), float(found.high)
 
 
-def _interval(low: float, high: float) -> Entry:
-    return Entry(f"{low:.1f} to {high:.1f}", (low + high) / 2, low=low, high=high)
+def _interval(low: float, high: float, decimals: int) -> Entry:
+    text = f"{low:.{decimals}f} to {high:.{decimals}f}"
+    return Entry(text, (low + high) / 2, low=low, high=high)
 
 
-def _against(behind: Behind | None) -> list[Entry]:
+def _against(behind: Behind | None, decimals: int) -> list[Entry]:
     """The difference to the best, and its p."""
     if behind is None:
         return [Entry(), Entry()]
     if behind.difference == 0:
         return [Entry("best"), Entry("")]
     low, high = behind.low, behind.high
-    text = f"{behind.difference:.1f} ({low:.1f} to {high:.1f})"
+    numbers = (f"{value:.{decimals}f}" for value in (behind.difference, low, high))
+    text = "{} ({} to {})".format(*numbers)
     p = "0" if behind.p == 0 else "< 0.001" if behind.p < 0.001 else f"{behind.p:.3f}"
     return [Entry(text, behind.difference, low=low, high=high), Entry(p, behind.p)]
 
@@ -218,7 +229,7 @@ def _layout(
         heads=[(where, list(heads.values()))],
         quantities=list(heads),
         rows=rows,
-        caption=captions.caption(group, "intervals", data, []),
-        notes=[*notes, *captions.entry_notes(labelled)],
+        caption=str(captions.caption(group, "intervals", data, [])),
+        notes=[*captions.measure(group), *notes, *captions.entry_notes(labelled)],
         corner="Metric, method",
     )

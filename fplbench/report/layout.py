@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from fplbench.plugins.measure import DEFAULT
 from fplbench.report import captions
 from fplbench.report.captions import Kind
-from fplbench.report.entries import COSTS, ON_GPU, PARTIAL, Entry, accuracy, average, cost, mark
+from fplbench.report.entries import COSTS, ON_GPU, PARTIAL, Entry, average, cost, mark, number
 from fplbench.report.groups import Group, file_name
 from fplbench.report.significance import Ranking, ranking
 from fplbench.report.words import title
@@ -37,7 +38,8 @@ class Layout:
 
     heads: (data set, its columns' titles); quantities: the columns' names in the tidy table; a
     row's entries are in the same order. corner: what the rows are.
-    caption: sentences; notes: what the entries leave unsaid.
+    caption: sentences; over: the last of them, what the numbers are a mean of; notes: what the
+    entries leave unsaid.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Layout:
     caption: str
     notes: list[str] = field(default_factory=list)
     corner: str = "Method"
+    over: str = ""
 
     @property
     def titles(self) -> list[tuple[str, str]]:
@@ -82,7 +85,9 @@ def quantities(group: Group, column: str, kind: Kind) -> list[str]:
     headline = group.headline or [name for name in seen if "/" not in name]
     if kind == "cost":
         none = () if frame["on_gpu"].astype(bool).any() else ON_GPU
-        return [name for name in COSTS if name not in none] if seen else []
+        # What a cell costs stands beside its accuracies.
+        shown = bool(seen) and group.measure == DEFAULT
+        return [name for name in COSTS if name not in none] if shown else []
     if kind in ("headline", "average", "rank"):
         # Where every cell stopped, nothing tells which metrics there would have been.
         return [name for name in headline if name in seen] or headline[:2]
@@ -99,7 +104,7 @@ def by_data_set(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) 
     rows = [Row(row, [entry(group, row, *column) for column in asked]) for row in group.rows]
     if kind != "cost":
         for place in range(len(asked)):
-            mark([row.entries[place] for row in rows])
+            mark([row.entries[place] for row in rows], group.scale.lower_is_better)
     only = next(iter(columns)) if len(columns) < len(group.columns) else ""
     heads = [
         (data, [title(name, group.about) for name in names]) for data, names in columns.items()
@@ -114,7 +119,7 @@ def entry(group: Group, row: str, column: str, quantity: str) -> Entry:
     seeds = len(group.seeds(column))
     if quantity in COSTS:
         return cost(cells, quantity, seeds)
-    return accuracy(cells, quantity, seeds)
+    return number(cells, quantity, seeds, group.scale.decimals)
 
 
 def _over_data_sets(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) -> list[Layout]:
@@ -127,10 +132,11 @@ def _over_data_sets(group: Group, kind: Kind, columns: Mapping[str, Sequence[str
         seeds = group.common_seeds(columns)
         rows = [Row(r, [average(parts[name][r], seeds) for name in shared]) for r in group.rows]
         for place in range(len(shared)):
-            mark([row.entries[place] for row in rows])
+            mark([row.entries[place] for row in rows], group.scale.lower_is_better)
         more = []
     else:
-        found = {name: rank_over_data_sets(each) for name, each in parts.items()}
+        lower = group.scale.lower_is_better
+        found = {name: rank_over_data_sets(each, lower) for name, each in parts.items()}
         if not any(found.values()):
             return []
         rows = [Row(row, [_rank(found[name], row) for name in shared]) for row in group.rows]
@@ -157,14 +163,16 @@ def over_data_sets(
     }
 
 
-def rank_over_data_sets(parts: Mapping[str, Mapping[str, Entry]]) -> Ranking | None:
+def rank_over_data_sets(
+    parts: Mapping[str, Mapping[str, Entry]], lower_is_better: bool = False
+) -> Ranking | None:
     """Of the methods that have all seeds on every data set. parts: row -> data set -> entry."""
     means = {
         row: {data: one.mean for data, one in each.items()}
         for row, each in parts.items()
         if all(one.mean is not None and not one.fewer for one in each.values())
     }
-    return ranking(pd.DataFrame(means))
+    return ranking(pd.DataFrame(means), lower_is_better)
 
 
 def _rank(found: Ranking | None, row: str) -> Entry:
@@ -190,13 +198,15 @@ def _layout(
     data = (
         [only] if only else group.columns if kind in ("average", "rank") else [h for h, _ in heads]
     )
+    caption = captions.caption(group, kind, data, [row.entries for row in rows])
     return Layout(
         name="-".join(map(file_name, parts)),
         kind=kind,
         heads=heads,
         quantities=names,
         rows=rows,
-        caption=captions.caption(group, kind, data, [row.entries for row in rows]),
+        caption=str(caption),
+        over=caption.over,
         notes=notes,
     )
 

@@ -19,12 +19,13 @@ import pandas as pd
 
 import fplbench
 from fplbench.errors import UserError
-from fplbench.records.results import results_of
+from fplbench.plugins.measure import DEFAULT
+from fplbench.records.results import measures_of, results_of
 from fplbench.records.starts import Found, drawn
 from fplbench.records.store import Problem
 from fplbench.report.boards import boards
 from fplbench.report.cells import Pool, cell
-from fplbench.report.groups import split
+from fplbench.report.groups import Group, split
 from fplbench.report.tables import NOTHING
 from fplbench.report.words import about
 
@@ -53,11 +54,16 @@ def write_page(
         raise UserError("; ".join([*(problem.message for problem in problems), NOTHING]))
     results = results_of(found, []) if results is None else results
     groups = split(results, titles)
+    others = _by_other_measures(found, results, titles)
     called = about(results.sort_values("finished"))
     pool = Pool()
     places = {str(cell_id): place for place, cell_id in enumerate(r.id for _, r in cells)}
     data = {
-        "boards": [board for group in groups for board in boards(group, places, titles)],
+        "boards": [
+            board
+            for group in groups
+            for board in boards(group, others.get(group.name, []), places, titles)
+        ],
         "cells": [cell(folder, record, pool, titles) for folder, record in cells],
         "pool": pool.values,
         "metrics": {name: one.title for name, one in called.items()},
@@ -82,6 +88,23 @@ def write_page(
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose another -o.") from error
     return out
+
+
+def _by_other_measures(
+    found: Found, results: pd.DataFrame, titles: Mapping[str, str]
+) -> dict[str, list[Group]]:
+    """A group's name -> the same cells by every measure but accuracy. results: of accuracy."""
+    cells = results.drop_duplicates("id").set_index("id")
+    groups: dict[str, list[Group]] = {}
+    for measure in measures_of(record for _, record in drawn(found)):
+        if measure == DEFAULT:
+            continue
+        table = results_of(found, [], measure=measure)
+        for name in results.columns.difference(table.columns):  # what the caller knows of the cells
+            table[name] = table["id"].map(cells[name])
+        for group in split(table, titles):
+            groups.setdefault(group.name.removesuffix(f"-{measure}"), []).append(group)
+    return groups
 
 
 def _json(data: object) -> str:

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fplbench.errors import UserError
-from fplbench.records.results import LAST
+from fplbench.plugins.measure import DEFAULT
+from fplbench.records.results import ACCURACY, LAST
+from fplbench.records.words import and_
 from fplbench.report import captions
-from fplbench.report.entries import COSTS, Entry, accuracy, average, cost, mark
+from fplbench.report.entries import COSTS, Entry, average, cost, mark, number
 from fplbench.report.groups import (
     OPTIMIZER,
     WITHOUT_EFFECT,
@@ -29,7 +31,7 @@ from fplbench.report.groups import (
     unusual,
 )
 from fplbench.report.layout import Layout, Row
-from fplbench.report.words import about, meanings, title
+from fplbench.report.words import Scales, about, explained, in_words, meanings, scales, title
 
 PLAIN = ("method", "dataset", "scenario", "backbone", "seed")
 PREFIXES = ("set.", "scen.", "train.", "ident.")
@@ -48,8 +50,8 @@ class Pivot:
 
 
 def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Layout:
-    """The table. results: of load_results. UserError where names mean nothing or cells differ in
-    something that is neither a row nor a column."""
+    """The table. results: of load_results, of one measure or of all. UserError where names mean
+    nothing or cells differ in something that is neither a row nor a column."""
     rows = [resolve(results, name) for name in asked.rows]
     columns = [resolve(results, name) for name in asked.columns]
     cells = _narrowed(results, {resolve(results, k): v for k, v in asked.where.items()})
@@ -60,14 +62,15 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
     )
     _refuse_mixtures(cells, [*rows, *columns])
     cells = _latest(cells)
-    called = about(cells.sort_values("finished"))
+    newest = cells.sort_values("finished")
+    called, read = about(newest), scales(newest)
     shown_rows = _in_order(cells, "row", rows, titles)
     shown_columns = _in_order(cells, "column", columns, titles)
     body = [
         Row(
             row,
             [
-                _entry(cells, row, column, metric, "dataset" in rows)
+                _entry(cells, row, column, metric, read, "dataset" in rows)
                 for column in shown_columns
                 for metric in metrics
             ],
@@ -76,16 +79,19 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
     ]
     comparable = not {"dataset", "seed", "scenario", "backbone"} & set(rows)
     for place in range(len(shown_columns) * len(metrics) if comparable else 0):
-        if metrics[place % len(metrics)] not in COSTS:
-            mark([row.entries[place] for row in body])
+        metric = metrics[place % len(metrics)]
+        if metric not in COSTS:
+            mark([row.entries[place] for row in body], read[metric].lower_is_better)
+    shown_metrics = [name.replace(".", "-") for name in asked.metrics]
     return Layout(
-        name=file_name("-".join(["-".join(asked.rows), "by", *asked.columns, *asked.metrics])),
+        name=file_name("-".join(["-".join(asked.rows), "by", *asked.columns, *shown_metrics])),
         kind="pivot",
         heads=[(c, [title(m, called) for m in metrics]) for c in shown_columns],
         quantities=metrics * len(shown_columns),
         rows=body,
         caption=_caption(cells, [*rows, *columns], metrics, body, comparable),
         notes=[
+            *dict.fromkeys(explained(read[name]) for name in metrics if _is_other(cells, name)),
             *meanings(metrics, called),
             *captions.on_rounding(
                 [(row.label, row.entries) for row in body],
@@ -181,7 +187,14 @@ def _latest(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["id"].isin(once["id"])]
 
 
-def _entry(cells: pd.DataFrame, row: str, column: str, metric: str, by_data_set: bool) -> Entry:
+def _is_other(cells: pd.DataFrame, metric: str) -> bool:
+    """Whether a metric is of another measure than accuracy."""
+    return bool((cells.loc[cells["metric"] == metric, "measure"] != DEFAULT).any())
+
+
+def _entry(
+    cells: pd.DataFrame, row: str, column: str, metric: str, read: Scales, by_data_set: bool
+) -> Entry:
     """The mean over seeds, and over the data sets that the column has in any row.
 
     by_data_set: the rows are data sets, each with its own alone.
@@ -197,7 +210,7 @@ def _entry(cells: pd.DataFrame, row: str, column: str, metric: str, by_data_set:
         if metric in COSTS:
             parts[data] = cost(one, metric, seeds)
         else:
-            parts[data] = accuracy(one, metric, seeds)
+            parts[data] = number(one, metric, seeds, read[metric].decimals)
     if len(parts) == 1:
         return next(iter(parts.values()))
     if metric in COSTS:
@@ -253,13 +266,17 @@ def _caption(
     rows: Sequence[Row],
     comparable: bool,
 ) -> str:
-    what = f"Accuracy in percent {cells.attrs.get('when', LAST)}"
+    read = scales(cells.sort_values("finished"))
+    measured = list(dict.fromkeys(in_words(read[name]) for name in metrics if name not in COSTS))
+    # The round of an evaluation stands behind costs alone as well.
+    what = captions.sentence(and_(measured or [in_words(ACCURACY)]))
+    what += f" {cells.attrs.get('when', LAST)}"
     if any(metric in COSTS for metric in metrics):
         what += ", and cost"
     if len(metrics) == 1:
         what += f" ({title(metrics[0], about(cells))})"
     data = sorted(set(cells["dataset"]), key=natural)
-    over = "" if "dataset" in named else f" on {captions.and_(data)}"
+    over = "" if "dataset" in named else f" on {and_(data)}"
     if "dataset" not in named and len(data) > 1:
         over += ", each counting once"
     seeds = sorted({entry.seeds for row in rows for entry in row.entries if entry.mean is not None})

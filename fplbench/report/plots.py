@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,11 +9,12 @@ import matplotlib
 import pandas as pd
 
 from fplbench.errors import UserError
+from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records.record import Record
 from fplbench.records.results import clients_of, history_of, read_cells, results_of
 from fplbench.records.starts import Found
 from fplbench.report import figures, partitions, ranks, sweeps
-from fplbench.report.groups import Group, file_name, split
+from fplbench.report.groups import Group, file_name, free_name, split
 from fplbench.report.layout import (
     RANKED,
     over_data_sets,
@@ -27,25 +27,32 @@ from fplbench.report.tables import NOTHING
 from fplbench.report.words import title
 
 
-def write_plots(path: Path | str, out: Path, titles: Mapping[str, str]) -> list[Path]:
+def write_plots(
+    path: Path | str, out: Path, titles: Mapping[str, str], measure: str = DEFAULT
+) -> list[Path]:
     """Draw all plots of a store, or of a folder of stores, into a folder; return the files.
 
     For each group of comparable cells and each data set: NAME-rounds, -tradeoff, -clients, -cost
     and -partition; for a group with enough data sets NAME-ranks-METRIC; for each setting that was
     swept SCENARIO-DATA-over-SETTING; each where there are numbers for it. titles: method ->
-    display name; its order fixes each method's colour and marker. Without records: UserError.
+    display name; its order fixes each method's colour and marker. measure: of the answers; names
+    of another one's files have it. Without records: UserError.
     """
     found, problems = read_cells(path)
-    results = results_of(found, problems)
+    results = results_of(found, problems, measure=measure)
     if results.empty:
         raise UserError("; ".join([*results.attrs["problems"], NOTHING]))
-    history, by_client = history_of(found, problems), clients_of(found, problems)
+    history, by_client = history_of(found, problems), clients_of(found, problems, measure)
+    if measure != DEFAULT:
+        history = _of_measure(history, measure)
     files: list[Path] = []
+    groups = split(results, titles)
+    taken = {group.name.lower() for group in groups if len(group.columns) > 1}
     with matplotlib.rc_context(RC):
-        for group in split(results, titles):
+        for group in groups:
             style = looks(group.methods, titles)
             for data in group.columns:
-                name = out / _name(group, data)
+                name = out / free_name(_name(group, data), taken)
                 mine = _of_group(group.frame, group, data)
                 files += figures.curves(group, data, _of_group(history, group, data), style, name)
                 files += figures.trade_off(group, data, mine, style, name)
@@ -53,15 +60,21 @@ def write_plots(path: Path | str, out: Path, titles: Mapping[str, str]) -> list[
                     group, data, _of_group(by_client, group, data), style, name
                 )
                 files += figures.costs(group, data, mine, style, name)
-                if record := _partition(found, group, data):
+                if measure == DEFAULT and (record := _partition(found, group, data)):
                     files += partitions.draw(record, data, name)
             files += _ranks(group, out / group.name)
-        names = Counter[tuple[str, ...]]()
         for sweep in sweeps.find(results, titles):
-            key = (sweep.scenario, sweep.data, sweep.setting)
-            names[key] += 1
-            files += sweeps.draw(sweep, titles, out, names[key])
+            files += sweeps.draw(sweep, titles, out, taken)
     return files
+
+
+def _of_measure(history: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """The table with what it has of a measure in place of accuracies."""
+    end = metric("", measure)
+    own = {str(name): str(name).removesuffix(end) for name in history if str(name).endswith(end)}
+    return history.drop(columns=[name for name in own.values() if name in history]).rename(
+        columns=own
+    )
 
 
 def _ranks(group: Group, name: Path) -> list[Path]:
@@ -70,9 +83,10 @@ def _ranks(group: Group, name: Path) -> list[Path]:
     if len(columns) < RANKED or group.doubled:
         return []
     files: list[Path] = []
-    for metric in shared_quantities(columns):
-        if ranking := rank_over_data_sets(over_data_sets(group, columns, metric)):
-            files += ranks.draw(ranking, metric, title(metric, group.about), name)
+    for name_of in shared_quantities(columns):
+        parts = over_data_sets(group, columns, name_of)
+        if ranking := rank_over_data_sets(parts, group.scale.lower_is_better):
+            files += ranks.draw(ranking, name_of, title(name_of, group.about), name)
     return files
 
 

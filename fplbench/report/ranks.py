@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fplbench.report.figures import about_lines
+from fplbench.report.groups import file_name
 from fplbench.report.looks import new_figure, save
 from fplbench.report.significance import LEVEL, Ranking
 
@@ -51,4 +52,4 @@ def draw(ranking: Ranking, metric: str, title: str, name: Path) -> list[Path]:
             f"Friedman p = {ranking.p:.2g}; bars: not told apart (Nemenyi, p < {LEVEL})",
         ],
     )
-    return save(figure, name.with_name(f"{name.name}-ranks-{metric}"))
+    return save(figure, name.with_name(f"{name.name}-ranks-{file_name(metric)}"))

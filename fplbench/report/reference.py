@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 import fplbench
 from fplbench.errors import UserError
+from fplbench.plugins.measure import DEFAULT
 from fplbench.records import packed
 from fplbench.records.record import Record
 from fplbench.records.results import Row, results_of, settings_of
@@ -40,7 +41,7 @@ def read() -> tuple[Found, list[Problem]]:
     return records, [one for _, one in found if isinstance(one, Problem)]
 
 
-def beside(own: Found, reference: Found) -> tuple[Found, pd.DataFrame]:
+def beside(own: Found, reference: Found, measure: str = DEFAULT) -> tuple[Found, pd.DataFrame]:
     """A user's cells with those of the reference that may stand beside them, and the tidy table
     of both. A cell that both have is the user's.
 
@@ -59,7 +60,7 @@ def beside(own: Found, reference: Found) -> tuple[Found, pd.DataFrame]:
         for file, record in reference
         if _place(record) in places and _cell(record) not in mine
     ]
-    table = results_of([*own, *kept], [])
+    table = results_of([*own, *kept], [], measure=measure)
     twins = {record.id: theirs.get(_cell(record)) for _, record in own}
     apart = {
         record.id: _apart(record, twin)

@@ -33,9 +33,16 @@ class Behind:
     high: float
     p: float
 
+    def turned(self) -> Behind:
+        """The same of numbers with the other sign."""
+        return Behind(-self.difference, -self.high, -self.low, self.p)
 
-def against_best(samples: Sequence[Samples], trained: Sequence[bool]) -> list[Behind | None]:
-    """Each method against the one of the highest mean; None for all with fewer than two seeds.
+
+def against_best(
+    samples: Sequence[Samples], trained: Sequence[bool], lower_is_better: bool = False
+) -> list[Behind | None]:
+    """Each method against the one of the highest mean, or of the lowest where that is better; None
+    for all with fewer than two seeds.
 
     samples: numbers of the same seeds; a value is a seed's average where a table is over data
     sets, since the data sets share a seed's draws. trained: False where nothing is trained
@@ -64,6 +71,9 @@ def against_best(samples: Sequence[Samples], trained: Sequence[bool]) -> list[Be
     which nothing is said of here. Against zero-shot, which chance does not choose, the p of the
     trained methods are corrected by Holm.
     """
+    if lower_is_better:
+        turned = [{seed: -value for seed, value in each.items()} for each in samples]
+        return [one and one.turned() for one in against_best(turned, trained)]
     seeds = sorted(set.intersection(*(set(values) for values in samples))) if samples else []
     if len(seeds) < 2:
         return [None] * len(samples)
@@ -243,8 +253,8 @@ class Ranking:
         return found
 
 
-def ranking(table: pd.DataFrame) -> Ranking | None:
-    """Of accuracies, a row a data set and a column a method, all filled.
+def ranking(table: pd.DataFrame, lower_is_better: bool = False) -> Ranking | None:
+    """Of numbers, a row a data set and a column a method, all filled.
 
     None for fewer than three methods or two data sets, of which Friedman's test says nothing.
     """
@@ -254,7 +264,7 @@ def ranking(table: pd.DataFrame) -> Ranking | None:
     from scipy.stats import friedmanchisquare, studentized_range  # slow to import
 
     table = table.round(9)
-    ranks = table.rank(axis=1, ascending=False).mean()
+    ranks = table.rank(axis=1, ascending=lower_is_better).mean()
     tied = table.nunique(axis=1).max() == 1  # everywhere, where the test divides 0 by 0
     p = 1.0 if tied else friedmanchisquare(*(table[name] for name in table)).pvalue
     width = studentized_range.isf(LEVEL, methods, math.inf) / math.sqrt(2)

@@ -1,4 +1,4 @@
-"""Accuracy over a swept setting: shots, alpha, participation, clients, or any other number."""
+"""A measure over a swept setting: shots, alpha, participation, clients, or any other number."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from fplbench.plugins.measure import DEFAULT
 from fplbench.report.figures import MOST_PANELS, about_lines
 from fplbench.report.groups import (
     absent,
     comparable,
     file_name,
+    free_name,
     identities,
     row_labels,
     show,
 )
 from fplbench.report.looks import Look, legend_below, looks, new_figure, save
-from fplbench.report.words import about, headline, title
+from fplbench.report.words import about, axis, headline, scale, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,10 +88,10 @@ def find(results: pd.DataFrame, titles: Mapping[str, str]) -> Iterator[Sweep]:
             yield Sweep(setting, str(first["dataset"]), str(first["scenario"]), frame)
 
 
-def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, number: int) -> list[Path]:
+def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, taken: set[str]) -> list[Path]:
     """A panel a headline metric: the mean over seeds, with a bar of a standard deviation.
 
-    number: of the sweep among those of the same name, from 1.
+    taken: names of plots that are there already.
     """
     frame = sweep.frame.dropna(subset="value")
     seen = set(frame["metric"])
@@ -118,13 +120,14 @@ def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, number: int) -> lis
         if place >= len(metrics) - columns:
             panel.set_xlabel(AXES.get(bare, bare))
         if place % columns == 0:
-            panel.set_ylabel("accuracy (%)")
+            panel.set_ylabel(axis(scale(newest)))
     seeds = frame.groupby(["row", sweep.setting])["seed"].nunique()
     count = f"{seeds.min()} to {seeds.max()}" if seeds.min() < seeds.max() else str(seeds.max())
     about_lines(figure, [f"{sweep.data}, {sweep.scenario}: mean ± std over {count} seeds"])
     legend_below(figure, panels[0], rows)
-    name = file_name(f"{sweep.scenario}-{sweep.data}-over-{bare}")
-    return save(figure, out / (name if number == 1 else f"{name}-{number}"))
+    measure = str(newest["measure"].iloc[-1])
+    parts = [sweep.scenario, sweep.data, "over", bare, *([measure] if measure != DEFAULT else [])]
+    return save(figure, out / free_name(file_name("-".join(parts)), taken))
 
 
 def _line(panel: Axes, frame: pd.DataFrame, setting: str, label: str, look: Look) -> None:

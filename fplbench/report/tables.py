@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group as Screen
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from fplbench.errors import UserError
-from fplbench.report import tex
-from fplbench.report.captions import setting
+from fplbench.plugins import registry
+from fplbench.plugins.format import Document, Format
+from fplbench.plugins.measure import DEFAULT
+from fplbench.report.captions import sentence, setting
 from fplbench.report.entries import FEWER, Entry
-from fplbench.report.escape import latex, markdown
-from fplbench.report.groups import split
+from fplbench.report.groups import Group, free_name, split
 from fplbench.report.intervals import intervals
-from fplbench.report.layout import WIDEST, Layout, Row, lay_out, long_table
+from fplbench.report.layout import Layout, Row, lay_out
+from fplbench.report.markdown import rest
 from fplbench.report.pivot import Pivot, pivot
+from fplbench.report.words import in_words
 
 NOTHING = "there are no records to report: run `fplbench run` first, or name the folder of --out"
 
@@ -35,7 +38,7 @@ def write_tables(
     results: pd.DataFrame,
     out: Path,
     titles: Mapping[str, str],
-    siunitx: bool = False,
+    formats: Sequence[Format] | None = None,
     clients: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Write all tables into a folder and return the files. clients: `load_clients`'s table, for
@@ -43,7 +46,8 @@ def write_tables(
 
     tables.tex compiles by itself; it has the captions and \\input's NAME.tex, a bare tabular for
     each table. tables.md is for reading, tables.csv has every entry unrounded in a row of its
-    own. siunitx: numbers in its S columns. A folder without records is a UserError.
+    own. Names of another measure's tables end in its name. siunitx: numbers in its S columns. A
+    folder without records is a UserError.
     """
     groups = split(results, titles)
     tables = [layout for group in groups for layout in lay_out(group)]
@@ -52,7 +56,9 @@ def write_tables(
     problems = list(results.attrs.get("problems", []))
     if not tables:
         raise UserError("; ".join([*problems, NOTHING]))
-    return _write(tables, out, "tables", problems, siunitx)
+    measure = groups[0].measure
+    name = "tables" if measure == DEFAULT else f"tables-{measure}"
+    return _write(Document(name, tables, problems), out, formats)
 
 
 def write_pivot(
@@ -60,46 +66,40 @@ def write_pivot(
     out: Path,
     titles: Mapping[str, str],
     asked: Pivot,
-    siunitx: bool = False,
+    formats: Sequence[Format] | None = None,
 ) -> tuple[Layout, list[Path]]:
     """Write one table of one's own choice: NAME.tex, NAME-page.tex that compiles, .md and .csv."""
     table = pivot(results, titles, asked)
     problems = list(results.attrs.get("problems", []))
-    return table, _write([table], out, table.name, problems, siunitx)
+    return table, _write(Document(table.name, [table], problems), out, formats)
 
 
-def tabular(table: Layout, siunitx: bool = False) -> str:
-    """A table's tabular in LaTeX."""
-    template = _environment("siunitx" if siunitx else "latex").get_template("tabular.tex.j2")
-    return template.render(**tex.fields(table, siunitx))
-
-
-def _write(
-    tables: Sequence[Layout], out: Path, name: str, problems: Sequence[str], siunitx: bool
-) -> list[Path]:
-    common: dict[str, object] = {
-        "tables": tables,
-        "problems": problems,
-        "siunitx": siunitx,
-        "sisetup": tex.SISETUP,
-    }
-    common["widest"] = WIDEST
-    files = {f"{table.name}.tex": tabular(table, siunitx) for table in tables}
-    page = _environment("latex").get_template("tables.tex.j2").render(**common)
-    files[f"{name}-page.tex" if f"{name}.tex" in files else f"{name}.tex"] = page
-    markdown_page = _environment("markdown").get_template("tables.md.j2")
-    files[f"{name}.md"] = markdown_page.render(**common)
-    files[f"{name}.csv"] = long_table(tables).to_csv(index=False)
+def _write(document: Document, out: Path, formats: Sequence[Format] | None) -> list[Path]:
+    # Two names that a file system takes for one are two files.
+    taken = set() if document.tables[0].name == document.name else {document.name.lower()}
+    apart = [replace(table, name=free_name(table.name, taken)) for table in document.tables]
+    document = replace(document, tables=apart)
+    files: dict[str, str | bytes] = {}
+    for each in formats if formats is not None else usual_formats():
+        files |= each.files(document)
     out.mkdir(parents=True, exist_ok=True)
-    for file, text in files.items():
-        (out / file).write_text(text, encoding="utf-8")
+    for file, content in files.items():
+        if isinstance(content, bytes):
+            (out / file).write_bytes(content)
+        else:
+            (out / file).write_text(content, encoding="utf-8")
     return [out / file for file in files]
+
+
+def usual_formats() -> list[Format]:
+    """Those that are written where nobody names any."""
+    return [cls() for cls in registry.formats().classes.values() if cls.default]
 
 
 def screen_tables(results: pd.DataFrame, titles: Mapping[str, str]) -> list[RenderableType]:
     """The headline tables with their notes, for a terminal of 100 columns."""
     return [
-        _screen(layout, setting(group), group.when)
+        _screen(layout, group)
         for group in split(results, titles)
         for layout in lay_out(group)
         if layout.kind == "headline"
@@ -108,15 +108,16 @@ def screen_tables(results: pd.DataFrame, titles: Mapping[str, str]) -> list[Rend
 
 def screen_pivot(layout: Layout) -> RenderableType:
     """One table of one's own choice, for a terminal."""
-    return Group(_screen_table(layout), Text("\n".join([layout.caption, *layout.notes]), "dim"))
+    return Screen(_screen_table(layout), Text("\n".join([layout.caption, *layout.notes]), "dim"))
 
 
-def _screen(layout: Layout, about: str, when: str) -> RenderableType:
+def _screen(layout: Layout, group: Group) -> RenderableType:
+    about = setting(group)
     data = ", ".join(head for head, _ in layout.heads)
-    over = layout.caption.removeprefix(layout.caption.split(f"{about}. ")[0] + f"{about}. ")
-    below = "\n".join([f"Accuracy in percent {when}. {over}", *layout.notes])
+    numbers = f"{sentence(in_words(group.scale))} {group.when}. {layout.over}"
+    below = "\n".join([numbers, *layout.notes])
     title = Text(f"{data} ({about})", style="bold")
-    return Group(title, _screen_table(layout), Text(below, style="dim"), "")
+    return Screen(title, _screen_table(layout), Text(below, style="dim"), "")
 
 
 def _screen_table(layout: Layout) -> Table:
@@ -135,46 +136,4 @@ def _screen_entry(entry: Entry, row: Row) -> Text:
     style = "bold" if entry.mark else ""
     text = Text()
     text.append(entry.text, style="dim" if entry.mean is None else style)
-    return text.append(_rest(entry, row))
-
-
-def _rest(entry: Entry, row: Row) -> str:
-    """What stands behind a mean in plain text."""
-    spread = f" ± {entry.spread}" if entry.spread else ""
-    spread += f" {entry.range}" if entry.range else ""
-    return spread + (f"{FEWER}{entry.seeds}" if entry.fewer and not row.fewer else "")
-
-
-def markdown_entry(entry: Entry, row: Row) -> str:
-    """An entry as it stands in a table of Markdown."""
-    wrap = "**%s**" if entry.mark else "%s"
-    return wrap % markdown(entry.text) + _rest(entry, row)
-
-
-def markdown_label(row: Row) -> str:
-    """A row's label as it stands in a table of Markdown."""
-    return markdown(row.label) + (f" {FEWER}{row.fewer}" if row.fewer else "")
-
-
-@functools.cache
-def _environment(kind: str) -> jinja2.Environment:
-    """Templates with delimiters that neither LaTeX nor Markdown uses."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fplbench.report"),
-        block_start_string="<%",
-        block_end_string="%>",
-        variable_start_string="<<",
-        variable_end_string=">>",
-        comment_start_string="<#",
-        comment_end_string="#>",
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # the filters escape for LaTeX and Markdown
-        keep_trailing_newline=True,
-    )
-    environment.filters["latex"] = latex
-    environment.filters["markdown"] = markdown
-    entry = {"latex": tex.entry, "siunitx": tex.siunitx_entry, "markdown": markdown_entry}
-    environment.filters["entry"] = entry[kind]
-    environment.filters["label"] = markdown_label if kind == "markdown" else tex.label
-    return environment
+    return text.append(rest(entry, row))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+
+import jinja2
 
 from fplbench.report.entries import Entry
 from fplbench.report.escape import latex
-from fplbench.report.layout import Layout, Row
+from fplbench.report.jinja import environment
+from fplbench.report.layout import WIDEST, Layout, Row
 
 # What a document that takes siunitx's tables must say once.
 SISETUP = (
@@ -15,7 +19,27 @@ SISETUP = (
 )
 
 
-def fields(table: Layout, siunitx: bool) -> dict[str, object]:
+def tabular(table: Layout, siunitx: bool = False) -> str:
+    """A table's tabular."""
+    template = _environment(siunitx).get_template("tabular.tex.j2")
+    return template.render(**_fields(table, siunitx))
+
+
+def page(tables: Sequence[Layout], problems: Sequence[str], siunitx: bool = False) -> str:
+    """A document that compiles, has the captions, and \\input's NAME.tex for each table."""
+    return (
+        _environment(False)
+        .get_template("tables.tex.j2")
+        .render(tables=tables, problems=problems, siunitx=siunitx, sisetup=SISETUP, widest=WIDEST)
+    )
+
+
+@functools.cache
+def _environment(siunitx: bool) -> jinja2.Environment:
+    return environment(latex=latex, entry=siunitx_entry if siunitx else entry, label=label)
+
+
+def _fields(table: Layout, siunitx: bool) -> dict[str, object]:
     """What tabular.tex.j2 is filled with."""
     spans, first = [], 2
     for _, names in table.heads:

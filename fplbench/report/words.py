@@ -1,4 +1,4 @@
-"""What metrics are called and mean: as the records say."""
+"""What metrics and measures are called and mean: as the records say."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from fplbench.report.entries import COSTS
 
 About = Mapping[str, record.About]
 """Metric -> what it is called, in the order of tables."""
+Scales = Mapping[str, record.Scale]
+"""Metric -> how its numbers are read."""
 
 
 def about(cells: pd.DataFrame) -> About:
@@ -22,6 +24,43 @@ def about(cells: pd.DataFrame) -> About:
         for name, fields in json.loads(text).items():
             found.setdefault(name, record.About(**fields))
     return found
+
+
+def scales(cells: pd.DataFrame) -> Scales:
+    """How each metric of the cells is read; of two that differ the later one counts."""
+    measures: dict[str, record.Scale] = {}
+    for text in reversed(list(dict.fromkeys(cells["scales"]))):
+        for name, fields in json.loads(text).items():
+            measures.setdefault(name, record.Scale(**fields))
+    pairs = cells[["metric", "measure"]].dropna().drop_duplicates()
+    return {
+        str(metric): measures[str(measure)]
+        for metric, measure in zip(pairs["metric"], pairs["measure"], strict=True)
+    }
+
+
+def scale(cells: pd.DataFrame) -> record.Scale:
+    """Of cells whose numbers are all of one measure."""
+    found = json.loads(str(cells["scales"].iloc[-1]))
+    return record.Scale(**found[str(cells["measure"].iloc[-1])])
+
+
+def in_words(scale: record.Scale, several: bool = False) -> str:
+    """A measure with its unit, as in the middle of a sentence."""
+    title = scale.plural if several and scale.plural else scale.title
+    unit = {"%": " in percent", "": ""}.get(scale.unit, f" in {scale.unit}")
+    return title + unit
+
+
+def axis(scale: record.Scale) -> str:
+    """A measure with its unit, beside an axis."""
+    return f"{scale.title} ({scale.unit})" if scale.unit else scale.title
+
+
+def explained(scale: record.Scale) -> str:
+    """A note on a measure that is not accuracy."""
+    best = "; lower is better" if scale.lower_is_better else ""
+    return f"{scale.short}: {scale.title}, {scale.meaning}{best}."
 
 
 def headline(cells: pd.DataFrame) -> list[str]:

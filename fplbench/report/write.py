@@ -14,6 +14,8 @@ import pandas as pd
 from rich.console import Console
 
 from fplbench.errors import UserError
+from fplbench.plugins.format import Format
+from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records import packed
 from fplbench.records.results import (
     HEADLINES,
@@ -25,6 +27,7 @@ from fplbench.records.results import (
 )
 from fplbench.records.starts import Found, drawn, nudge
 from fplbench.records.store import Problem
+from fplbench.report.entries import COSTS
 from fplbench.report.pivot import Pivot, parse_where
 from fplbench.report.tables import screen_pivot, screen_tables
 from fplbench.report.tables import write_pivot as pivot
@@ -46,21 +49,22 @@ def write_tables(
     results: Path,
     output: Path,
     headline: str | None,
-    siunitx: bool,
+    formats: Sequence[Format],
     reference: bool,
     out: Console,
     err: Console,
+    measure: str = DEFAULT,
 ) -> None:
     """Write all tables and name the files. headline: see results.HEADLINES; None, the last round.
-    reference: whether the reference's cells stand beside these.
+    reference: whether the reference's cells stand beside these. measure: of the answers.
 
     Clients' own numbers are of the last round alone, so another headline has no intervals of them.
     """
-    found, _, table = _read_beside(results, reference, err)
-    clients = clients_of([] if headline else found, [])
+    found, _, table = _read_beside(results, reference, err, measure)
+    clients = clients_of([] if headline else found, [], measure)
     if headline:
         table = with_headline(table, headline, *HEADLINES[headline])
-    _name(write(table, output, titles(table), siunitx, clients), out)
+    _name(write(table, output, titles(table), formats, clients), out)
 
 
 def write_pivot(
@@ -69,22 +73,28 @@ def write_pivot(
     asked: Sequence[tuple[str, ...]],
     where: Sequence[str],
     headline: str | None,
-    siunitx: bool,
+    formats: Sequence[Format],
     out: Console,
     err: Console,
+    measure: str | None = None,
 ) -> None:
     """Write one table of the user's choice, show it and name the files.
 
-    asked: names of its rows, columns and metrics. headline: as in write_tables.
+    asked: names of its rows, columns and metrics. headline: as in write_tables. measure: of all
+    its metrics; None, as their names say.
     """
     rows, columns, metrics = asked
     if not rows or not metrics:
         raise UserError("A table needs --rows and --metric: for example --rows method.")
-    table = read(results, err)
+    found, problems = records(results, err)
+    if measure is not None:
+        names = (name if name in COSTS else metric(name, measure) for name in metrics)
+        metrics = tuple(dict.fromkeys(names))
+    table = _tidy(found, problems, None)
     if headline:
         table = with_headline(table, headline, *HEADLINES[headline])
     wanted = Pivot(rows, columns, metrics, parse_where(where))
-    layout, files = pivot(table, output, titles(table), wanted, siunitx)
+    layout, files = pivot(table, output, titles(table), wanted, formats)
     out.print(screen_pivot(layout))
     _name(files, out)
 
@@ -112,14 +122,16 @@ def write_published(results: Path, output: Path, out: Console, err: Console) -> 
     _name(beside.write(found, output), out)
 
 
-def write_plots(results: Path, output: Path, out: Console, err: Console) -> None:
-    """Draw all plots and name the files."""
+def write_plots(
+    results: Path, output: Path, out: Console, err: Console, measure: str = DEFAULT
+) -> None:
+    """Draw all plots of a measure and name the files."""
     from fplbench.report import plots  # matplotlib, which tables do without
 
     table = read(results, err)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedRecordWarning)  # named by `read` just now
-        _name(plots.write_plots(results, output, titles(table)), out)
+        _name(plots.write_plots(results, output, titles(table), measure), out)
 
 
 def write_page(results: Path, output: Path, reference: bool, out: Console, err: Console) -> None:
@@ -146,25 +158,25 @@ def read(results: Path, err: Console) -> pd.DataFrame:
     return _tidy(*records(results, err))
 
 
-def _tidy(found: Found, problems: list[Problem]) -> pd.DataFrame:
+def _tidy(found: Found, problems: list[Problem], measure: str | None = DEFAULT) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedRecordWarning)  # named by _read just now
-        return results_of(found, problems)
+        return results_of(found, problems, measure=measure)
 
 
 def _read_beside(
-    results: Path, reference: bool, err: Console
+    results: Path, reference: bool, err: Console, measure: str = DEFAULT
 ) -> tuple[Found, list[Problem], pd.DataFrame]:
     """The cells, those of the reference that belong beside them, and the tidy table of all."""
     found, problems = records(results, err)
     if not reference:
-        return found, problems, _tidy(found, problems)
+        return found, problems, _tidy(found, problems, measure)
     from fplbench.report import reference as ours
 
     theirs, damaged = ours.read()
     _say(damaged, err)
     problems += damaged
-    found, table = ours.beside(found, theirs)
+    found, table = ours.beside(found, theirs, measure)
     table.attrs["problems"] = [problem.message for problem in problems]
     return found, problems, table
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
+from fplbench.data.names import composed
 from fplbench.dataset import Data, IntArray
 from fplbench.errors import UserError
 from fplbench.rng import numpy_generator
@@ -61,10 +62,18 @@ class Domains(Scenario):
     config: Config
 
     def expand(self, domains: Sequence[str]) -> list[Self]:
-        if self.config.hold_out != EACH:
+        held_out = self.config.hold_out
+        if held_out is not None and held_out != composed(held_out):  # typed on a Mac
+            return [type(self)(self.config.model_copy(update={"hold_out": composed(held_out)}))]
+        if held_out != EACH:
             return [self]
         if not domains:
             raise UserError(NO_DOMAINS)
+        if EACH in domains:
+            raise UserError(
+                f"a domain is called {EACH!r}, which stands for every domain in turn: rename its "
+                "folder"
+            )
         return [type(self)(self.config.model_copy(update={"hold_out": name})) for name in domains]
 
     def build(self, data: Data, seed: int) -> Clients:

@@ -10,7 +10,8 @@ from plain_reference import PlainClient
 
 from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
-from fplbench.engine.train import SGD, LocalData, draw_steps, train_clients
+from fplbench.engine.local_data import LocalData
+from fplbench.engine.train import SGD, draw_steps, train_clients
 from fplbench.method import Method, Tensors
 from fplbench.plugins import registry
 

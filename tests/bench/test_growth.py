@@ -17,8 +17,8 @@ from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
 from fplbench.engine.chunks import plan_chunk
 from fplbench.engine.federation import Federation
+from fplbench.engine.fit import run_round
 from fplbench.engine.memory import peak_bytes
-from fplbench.engine.rounds import run_round
 from fplbench.features.images import Images
 from fplbench.scenario import Clients
 from fplbench.spec import Training

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import torch
+from benches import workbench
 from rich.console import Console
 
 from fplbench.cli.screen import Screen
-from fplbench.features.stock import Workbench
-from fplbench.grid.work import Job
-from fplbench.plugins import registry
+from fplbench.grid.jobs import Job
 from fplbench.spec import Cell, Training
 
 CELL = Cell(
@@ -58,7 +56,7 @@ def test_a_pipe_stays_quiet() -> None:
 def test_the_image_tower_tells_how_far_it_is_and_only_while_it_works(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     for _ in range(2):
-        bench = Workbench(registry.datasets().classes, None, tmp_path, torch.device("cpu"))
+        bench = workbench(tmp_path)
         images = bench.images(
             "tiny",
             "digits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ from pictures import class_tree, picture
 from PIL import Image
 
 from fplbench.data import prepare as module
-from fplbench.data.prepare import prepared
+from fplbench.data.prepare import prepare, prepared
 from fplbench.data.verify import verify
 from fplbench.dataset import Data
-from fplbench.datasets.folder import Folder
+from fplbench.datasets.folder import Folder, FolderDomains
 from fplbench.errors import UserError
 
 
@@ -134,3 +135,34 @@ def test_what_verify_read_is_not_read_again(photos: Path, monkeypatch: pytest.Mo
     verify(Folder.of(str(photos)), None, photos.parent / "cache")
     monkeypatch.setattr(module, "examine", lambda path: pytest.fail(f"{path} was read again"))
     assert len(load(photos).train.images) == 7
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("train/cat", "leaves no training images of cat"),
+        ("test/sea_horse", "leaves no test images of sea horse"),
+        ("train", "training images of cat; training images of sea horse"),
+    ],
+)
+def test_skipping_may_not_empty_a_class(photos: Path, broken: str, said: str) -> None:
+    for path in (photos / broken).rglob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=said):
+        load(photos, skip_broken=True)
+
+
+def test_skipping_may_not_empty_a_domain(tmp_path: Path) -> None:
+    class_tree(tmp_path / "d" / "ink" / "train", {"cat": 2, "dog": 2})
+    class_tree(tmp_path / "d" / "ink" / "test", {"cat": 1, "dog": 1})
+    class_tree(tmp_path / "d" / "photo", {"cat": 4, "dog": 4})
+    for path in (tmp_path / "d" / "ink" / "test").rglob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="leaves no test images of the domain ink"):
+        prepared(FolderDomains.of(str(tmp_path / "d")), None, tmp_path / "cache", True)
+
+
+def test_classes_of_one_name_are_noted_where_they_are_published_so(photos: Path) -> None:
+    data = replace(load(photos), classnames=("missile", "Missile"))
+    (note,) = prepare(data, photos.parent / "cache").notes
+    assert "'missile' and 'Missile' have one name in a prompt" in note

@@ -74,8 +74,8 @@ def test_domains_lie_above_the_classes(tmp_path: Path) -> None:
     ("made", "said"),
     [
         ({}, "holds no folders: give it"),
-        ({"one": 3}, "holds only the folder one: give it a folder .* two or more classes"),
-        ({"train": 3, "other": 3}, "or train and test with such folders in each"),
+        ({"one": 3}, "holds only the class one: give it a folder .* two or more classes"),
+        ({"train": 3, "other": 3}, r"all of them are classes, write folder:.*/\{class\}"),
         ({"a": 2, "b": 0}, "no pictures of b"),
     ],
 )

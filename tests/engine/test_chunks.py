@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from small_federation import Make
 
 from fplbench.engine import chunks
 from fplbench.engine.chunks import Chunk, in_chunks, plan_chunk
+from fplbench.engine.fit import run_round
 from fplbench.engine.memory import peak_bytes
-from fplbench.engine.rounds import run_round
 from fplbench.method import Batch, Method, Task, Tensors
 from fplbench.plugins import registry
 from fplbench.spec import Training
@@ -96,12 +98,20 @@ def test_a_chunk_too_large_is_halved_and_nothing_changes(federation: Make) -> No
     assert all(torch.equal(two.server[name], value) for name, value in short.server.items())
 
 
+def each(chunk: Chunk, work: Callable[[torch.Tensor], int | None]) -> list[int | None]:
+    done = []
+    for attempt in in_chunks(torch.arange(5), chunk):
+        with attempt:
+            done.append(work(attempt.clients))
+    return done
+
+
 def test_one_client_too_many_is_an_error() -> None:
     def work(part: torch.Tensor) -> None:
         raise torch.OutOfMemoryError("no memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        in_chunks(torch.arange(5), Chunk(4), work)
+        each(Chunk(4), work)
 
 
 def test_other_errors_are_not_taken_for_a_shortage() -> None:
@@ -112,7 +122,7 @@ def test_other_errors_are_not_taken_for_a_shortage() -> None:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        in_chunks(torch.arange(5), Chunk(4), work)
+        each(Chunk(4), work)
     assert calls == [4]
 
 
@@ -125,5 +135,5 @@ def test_a_host_without_memory_is_seen() -> None:
             torch.empty(2**60)
         return len(part)
 
-    assert in_chunks(torch.arange(5), Chunk(5), work) == [2, 2, 1]
+    assert each(Chunk(5), work) == [2, 2, 1]
     assert sizes == [5, 2, 2, 1]

@@ -19,8 +19,9 @@ from fplbench.contract.room import task_on
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import evaluate
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round
-from fplbench.engine.train import SGD, LocalData, draw_steps, train_clients
+from fplbench.engine.fit import run_round
+from fplbench.engine.local_data import LocalData
+from fplbench.engine.train import SGD, draw_steps, train_clients
 from fplbench.machine.process import matrix_products
 from fplbench.method import Method
 from fplbench.plugins import registry

@@ -11,7 +11,7 @@ from small_federation import Make
 
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round
+from fplbench.engine.fit import run_round
 from fplbench.method import Method, Param, Task
 from fplbench.spec import Training
 

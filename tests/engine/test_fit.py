@@ -12,8 +12,7 @@ from small_federation import images
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import Accuracies
 from fplbench.engine.federation import Federation
-from fplbench.engine.fit import fit
-from fplbench.engine.rounds import RoundLog
+from fplbench.engine.fit import RoundLog, fit
 from fplbench.method import Tensors
 from fplbench.spec import Training
 

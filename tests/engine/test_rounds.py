@@ -9,7 +9,7 @@ from small_federation import Make, images
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import evaluate, not_applicable
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round, sample_clients
+from fplbench.engine.fit import run_round, sample_clients
 from fplbench.errors import Diverged
 from fplbench.method import Method
 from fplbench.plugins import registry

@@ -13,7 +13,7 @@ from PIL import Image
 from small_federation import Make, federation, images, task
 
 from fplbench.engine.federation import Federation
-from fplbench.engine.train import LocalData
+from fplbench.engine.local_data import LocalData
 from fplbench.features.views import Seen, crop
 from fplbench.method import Batch
 from fplbench.plugins import registry

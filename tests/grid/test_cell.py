@@ -8,13 +8,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from benches import workbench
 
 from fplbench.features.backbones import method_defaults
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
-from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
+from fplbench.grid.recording import Outcome
+from fplbench.grid.runner import run_cell
 from fplbench.plugins import registry
 from fplbench.scenarios.personal import Personal
 from fplbench.spec import Request, Training
@@ -25,19 +27,17 @@ SMALL = {"clients": 3, "shots": 4, "rounds": 2, "lr": 0.02}
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(DATASETS.classes, None, tmp_path_factory.mktemp("cache"), torch.device("cpu"))
+    return workbench(tmp_path_factory.mktemp("cache"))
 
 
 def outcome(bench: Workbench, method: str = "promptfl", **options: object) -> Outcome:
     request = Request(
         methods=(method,), datasets=("digits",), options=SMALL | options, sets={"n_ctx": 2}
     )
-    (cell,) = expand(request, METHODS, DATASETS, bench)
-    kind = METHODS.get(method)
-    method_of_cell = kind(kind.Config(**cell.settings))
+    (cell,) = expand(request, bench)
     with TemporaryDirectory() as root:
         journal = Journal(Path(root), "cell")
-        return run_cell(cell, bench, method_of_cell, lambda done, of, row: None, journal)
+        return run_cell(cell, bench, journal)
 
 
 def prompt(of: Outcome) -> torch.Tensor:
@@ -74,7 +74,7 @@ def test_a_record_names_what_is_not_the_default(bench: Workbench) -> None:
     usual_length = method_defaults("tiny")["n_ctx"]
     (cell,) = expand(
         Request(methods=("promptfl",), datasets=("digits",), options=SMALL | {"rounds": 1}),
-        METHODS, DATASETS, bench,
+        bench,
     )  # fmt: skip
     assert cell.settings["n_ctx"] == usual_length
     assert "set.n_ctx" not in defaults.changed(cell, METHODS.get("promptfl"), Personal)

@@ -7,11 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from benches import workbench
 
 from fplbench.features.stock import Workbench
-from fplbench.grid.cell import Outcome, run_cell
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
+from fplbench.grid.recording import Outcome
+from fplbench.grid.runner import run_cell
 from fplbench.grid.stop import Stop, Stopped
 from fplbench.plugins import registry
 from fplbench.records import checkpoint
@@ -23,19 +25,17 @@ SMALL = {"clients": 4, "shots": 4, "rounds": 4, "lr": 0.01, "participation": 0.5
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(DATASETS.classes, None, tmp_path_factory.mktemp("cache"), torch.device("cpu"))
+    return workbench(tmp_path_factory.mktemp("cache"))
 
 
 def outcome(bench: Workbench, method: str, root: Path, stopped: bool) -> Outcome:
     """A cell to its end; or stopped, as by SIGTERM, in the first round that it computes."""
     request = Request(methods=(method,), datasets=("digits",), options=SMALL | {"evaluations": 2})
-    (cell,) = expand(request, METHODS, DATASETS, bench)
-    kind = METHODS.get(method)
+    (cell,) = expand(request, bench)
     stop = Stop()
     stop.asked = stopped
     journal = Journal(root, "cell", stop=stop, every=1e9)
-    method_of_cell = kind(kind.Config(**cell.settings))
-    return run_cell(cell, bench, method_of_cell, lambda done, of, row: None, journal)
+    return run_cell(cell, bench, journal)
 
 
 def without_times(history: pd.DataFrame) -> str:

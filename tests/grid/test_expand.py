@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from benches import workbench
 
 from fplbench.errors import UserError
 from fplbench.features.backbones import method_defaults, training_defaults
@@ -22,12 +22,12 @@ METHODS, DATASETS = registry.methods(), registry.datasets()
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(DATASETS.classes, None, tmp_path_factory.mktemp("cache"), torch.device("cpu"))
+    return workbench(tmp_path_factory.mktemp("cache"))
 
 
 def cells(bench: Workbench, **fields: Any) -> list[Cell]:
     request = Request(**({"methods": ("promptfl",), "datasets": ("digits",)} | fields))
-    return expand(request, METHODS, DATASETS, bench)
+    return expand(request, bench)
 
 
 def refusal(bench: Workbench, **fields: Any) -> str:
@@ -131,7 +131,7 @@ def test_hold_out_each_is_a_cell_for_each_domain(bench: Workbench) -> None:
 
 
 def test_all_mistakes_are_said_at_once(bench: Workbench) -> None:
-    text = refusal(bench, methods=("promptfll", "fedpgq"), datasets=("digit",))
+    text = refusal(bench, methods=("promptfll", "fedpgpp"), datasets=("digit",))
     for wanted in ("did you mean 'promptfl'", "did you mean 'fedpgp'", "did you mean 'digits'"):
         assert wanted in text
     text = refusal(bench, options={"hold_out": "x"}, sets={"promptfl.mu": 1, "n_ctxx": 2})

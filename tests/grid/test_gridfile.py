@@ -32,7 +32,7 @@ def test_a_file_becomes_the_request_that_flags_make(tmp_path: Path) -> None:
     assert request.methods == ("promptfl", "fedpgp")
     assert (request.datasets, request.seeds, request.scenarios) == (("digits",), (0, 1), ())
     assert request.sets.keys() == {"rounds", "alpha", "lr", "fedpgp.mu"}
-    assert (request.sets["fedpgp.mu"], request.options) == ([0.5, 1], {})
+    assert (request.sets["fedpgp.mu"], request.options) == (["0.5", "1"], {})
     assert len(request.points()) == 4
 
 
@@ -41,7 +41,7 @@ def test_flags_take_the_files_place(tmp_path: Path) -> None:
     request = gridfile.request(file, {"seeds": (7,)}, {"alpha": 0.3}, {"fedpgp.mu": 2})
     assert request.seeds == (7,)
     assert request.options == {"alpha": 0.3}
-    assert request.sets == {"rounds": 3, "lr": "1e-3", "fedpgp.mu": 2}
+    assert request.sets == {"rounds": "3", "lr": "1e-3", "fedpgp.mu": 2}
     assert len(request.points()) == 1
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
+from benches import workbench
 from command_line import call
 
 from fplbench.errors import UserError
@@ -60,7 +60,7 @@ def test_a_preset_expands_to_a_cell_for_each_value_it_sweeps(name: str, bench: W
     here = "shapes_domains" if run.scenario == "domains" else "digits"
     few = {"clients": 4} if here == "digits" else {}
     given = {"datasets": (here,), "backbones": ("tiny",), "seeds": (0,)}
-    found = expand(overridden(preset(name), given, few, {}), METHODS, DATASETS, bench)
+    found = expand(overridden(preset(name), given, few, {}), bench)
     assert len(found) == SWEPT.get(name, len(run.methods))
     assert {cell.method for cell in found} == set(run.methods)
     for cell in found:
@@ -78,7 +78,7 @@ def test_a_preset_expands_to_a_cell_for_each_value_it_sweeps(name: str, bench: W
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(DATASETS.classes, None, tmp_path_factory.mktemp("cache"), torch.device("cpu"))
+    return workbench(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from one_node_slurm import missing, one_node_slurm
 
 from fplbench.cli.app import main
 from fplbench.errors import UserError
-from fplbench.grid import run as session
+from fplbench.grid import on_slurm
 from fplbench.grid.claims import Claims
 from fplbench.grid.journal import Journal, last_round
 from fplbench.grid.slurm_options import read
@@ -128,8 +128,8 @@ def on_processes(
     """The grid by submitit's executor for this machine, whose jobs are processes; two cells a
     job."""
     pytest.importorskip("submitit", reason="the extra slurm is not installed")
-    patch.setattr(session, "on_slurm", functools.partial(session.on_slurm, cluster="local"))
-    patch.setattr(session, "require_slurm", lambda: None)
+    patch.setattr(on_slurm, "on_slurm", functools.partial(on_slurm.on_slurm, cluster="local"))
+    patch.setattr(on_slurm, "require_slurm", lambda: None)
     patch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
     plugins, out, grid = tmp_path / "plugins", tmp_path / "out", tmp_path / "grid.yaml"
     plugins.mkdir()

@@ -12,14 +12,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from benches import workbench
 from command_line import call
 from make_records import TITLES
-from protocol_numbers import DATASETS, METHODS, workbench
+from protocol_numbers import METHODS
 
 from fplbench.features.stock import Workbench
-from fplbench.grid.cell import run_cell
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
+from fplbench.grid.runner import run_cell
 from fplbench.records.results import load_results, read_cells
 from fplbench.records.store import Store
 from fplbench.report import reference, stability
@@ -37,7 +38,7 @@ TRAINED = [name for name in METHODS.classes if name != "zeroshot"]
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return workbench(tmp_path_factory.mktemp("cache"))
+    return workbench(tmp_path_factory.mktemp("cache"), "pooled", "patches")
 
 
 def ranges(bench: Workbench, method: str, **options: object) -> dict[str, float]:
@@ -49,12 +50,10 @@ def ranges(bench: Workbench, method: str, **options: object) -> dict[str, float]
         sets={"n_ctx": 4},
     )
     found: dict[str, list[float]] = {}
-    for cell in expand(request, METHODS, DATASETS, bench):
-        kind = METHODS.get(method)
-        made = kind(kind.Config(**cell.settings))
+    for cell in expand(request, bench):
         with TemporaryDirectory() as root:
             journal = Journal(Path(root), "cell")
-            record = run_cell(cell, bench, made, lambda *_: None, journal).record
+            record = run_cell(cell, bench, journal).record
         assert record.status == "done"
         assert record.trainable_parameters
         for name in record.headline:

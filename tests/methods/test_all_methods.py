@@ -17,6 +17,7 @@ from fplbench.plugins import registry
 
 FOLDER = Path(registry.__file__).parents[1] / "methods"
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
+README = Path(__file__).parents[2] / "README.md"
 METHODS = registry.methods().classes
 
 
@@ -29,6 +30,19 @@ def test_each_method_shares_what_the_docs_say_that_its_paper_shares(name: str) -
     assert {n for n, p in specs.items() if p.shared} == sent
     assert {n for n, p in specs.items() if not p.shared} == kept
     assert all(spec.init == "same" for spec in specs.values())
+
+
+def test_the_readme_lists_what_the_registry_finds() -> None:
+    section = README.read_text().split("## What is here")[1].split("\n## ")[0]
+    _, methods, strategies = section.split("\n\n", 2)
+    listed = [re.findall(r"`(\w+)`", text.partition("): ")[2]) for text in (methods, strategies)]
+    assert listed == [list(METHODS), list(registry.strategies().classes)]
+
+
+def test_the_page_has_a_row_for_each_strategy() -> None:
+    table = PAGE.read_text().split("## How they travel")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert sorted(rows) == list(registry.strategies().classes)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_texts import dataset_text, method_text, scenario_text
+from plugin_texts import dataset_text, measure_text, method_text, scenario_text
 
 import fplbench
 from fplbench.errors import UserError
@@ -25,7 +25,14 @@ def errors(found: registry.Found[Any]) -> dict[str, str]:
 
 
 def test_every_built_in_plugin_keeps_the_contract() -> None:
-    for found in (registry.methods(), registry.datasets(), registry.scenarios()):
+    for found in (
+        registry.methods(),
+        registry.strategies(),
+        registry.datasets(),
+        registry.scenarios(),
+        registry.metrics(),
+        registry.executors(),
+    ):
         assert [broken for broken in found.broken if broken.origin == registry.BUILT_IN] == []
         assert list(found.classes) == sorted(found.classes)
 
@@ -36,6 +43,9 @@ def test_every_built_in_module_offers_something() -> None:
         ("methods", registry.methods()),
         ("datasets", registry.datasets()),
         ("scenarios", registry.scenarios()),
+        ("metrics", registry.metrics()),
+        ("strategies", registry.strategies()),
+        ("executors", registry.executors()),
     ):
         files = {path.stem for path in (root / folder).glob("[!_]*.py")}
         modules = {
@@ -46,18 +56,25 @@ def test_every_built_in_module_offers_something() -> None:
         assert modules == files
 
 
-def test_imports_point_one_way() -> None:
-    """The core imports no plug-in, and a plug-in no other."""
+def test_no_plugin_folder_is_imported_by_name() -> None:
+    """methods/ and datasets/ are no packages, so the contracts of pyproject.toml do not see them;
+    nor that a plug-in imports no other of its kind, nor that accuracy is the only metric that the
+    core knows."""
     root = Path(fplbench.__file__).parent
-    folders = (root, root / "methods", root / "datasets", root / "scenarios")
+    kinds = ("methods", "datasets", "scenarios", "strategies", "metrics")
+    folders = (root, *(root / kind for kind in kinds))
     texts = {path: path.read_text() for folder in folders for path in folder.rglob("*.py")}
     assert root / "engine" / "train.py" in texts
     assert root / "methods" / "coop.py" in texts
     pattern = re.compile(
-        r"^\s*(from|import) fplbench(\.| import )(methods|datasets|scenarios)\b(?!\._)",
+        r"^\s*(from|import) fplbench(\.| import )"
+        r"(methods|datasets|scenarios|strategies|executors|metrics(?!\.accuracy))\b(?!\._)",
         re.MULTILINE,
     )
-    assert [path for path, text in texts.items() if pattern.search(text)] == []
+    found = {
+        (path.parent.name, m[3]) for path, text in texts.items() for m in pattern.finditer(text)
+    }
+    assert found <= {("strategies", "strategies")}, "a strategy may build on another"
 
 
 def test_a_folder_gives_methods_and_data_sets_with_their_files(tmp_path: Path) -> None:
@@ -264,3 +281,24 @@ def test_a_scenario_that_breaks_the_contract_is_named_with_its_error(
     found = registry.scenarios([tmp_path])
     assert sentence in errors(found)["mine"]
     assert "sound" in found.classes
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("meaning = ''", "Mine.meaning must be a text that is not empty"),
+        ("unit = None", "Mine.unit must be a str"),
+        ("lower_is_better = 1", "Mine.lower_is_better must be a bool"),
+        ("decimals = -1", "Mine.decimals must be a whole number from 0 to 6"),
+        ("value = Measure.value", "Mine must define value"),
+    ],
+)
+def test_a_measure_that_breaks_the_contract_is_named_with_its_error(
+    tmp_path: Path, line: str, sentence: str
+) -> None:
+    text = measure_text("mine", extra=line)
+    (tmp_path / "a.py").write_text("from fplbench.plugins.measure import Measure\n" + text)
+    (tmp_path / "b.py").write_text(measure_text("sound"))
+    found = registry.metrics([tmp_path])
+    assert sentence in errors(found)["mine"]
+    assert {"sound", "accuracy"} <= set(found.classes)

@@ -9,6 +9,7 @@ import pytest
 from command_line import call
 from make_records import make_record
 
+from fplbench.errors import UserError
 from fplbench.records.check import damage
 from fplbench.records.record import About
 from fplbench.records.results import load_results
@@ -69,3 +70,14 @@ def test_a_record_is_told_by_its_own_words_and_not_by_those_of_its_scenario_toda
     assert code == 0
     assert "personal: dealt by hand; backbone tiny" in text
     assert "At home: where it was." in text
+
+
+@pytest.mark.parametrize("folder", OLD, ids=lambda folder: folder.name)
+def test_the_worst_client_of_an_old_record_is_known_and_no_other_measure(folder: Path) -> None:
+    (record,) = Store(folder).records()
+    each = [value for value in record.metrics["local"].per_client or () if value is not None]
+    worst = load_results(folder, measure="worst").set_index("metric")["value"]
+    assert worst["local"] == min(each)
+    assert "global" not in worst
+    with pytest.raises(UserError, match="No record here has the measure ece"):
+        load_results(folder, measure="ece")

@@ -236,3 +236,12 @@ def check_whole(store: Store, at_least: int) -> None:
         store.prompts(record.id)
     for path in store.root.glob(".replaced/*"):
         assert store.find(path.name) is not None
+
+
+@pytest.mark.parametrize("litter", ["@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found"])
+def test_what_a_nas_keeps_of_deleted_records_is_no_result(store: Store, litter: str) -> None:
+    kept, deleted = make_record(seed=0), make_record(seed=1)
+    write_done(store, kept)
+    write_done(Store(store.root / litter), deleted)
+    write_done(Store(store.root / "more" / litter), deleted)
+    assert store.records() == [kept]

@@ -10,6 +10,7 @@ import pytest
 from make_records import TITLES, make_record, write_done, write_stopped
 
 from fplbench.errors import UserError
+from fplbench.formats.latex import Siunitx
 from fplbench.records.record import Metric
 from fplbench.records.results import load_results
 from fplbench.records.store import Store
@@ -160,9 +161,9 @@ def test_a_stopped_cell_is_shown_and_told(swept: Path) -> None:
 )
 def test_siunitx_tables_compile(comparison: Path, swept: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_tables(load_results(comparison), out, TITLES, siunitx=True)
+    write_tables(load_results(comparison), out, TITLES, [Siunitx()])
     asked = Pivot(("method",), ("alpha",), ("local",), {"dataset": "digits"})
-    _, files = write_pivot(load_results(swept), out, TITLES, asked, siunitx=True)
+    _, files = write_pivot(load_results(swept), out, TITLES, asked, [Siunitx()])
     pages = [path for path in files if path.name.endswith("-page.tex")]
     for name in ("tables.tex", *(path.name for path in pages)):
         done = subprocess.run(

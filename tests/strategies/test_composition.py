@@ -11,7 +11,7 @@ from small_federation import Make, images
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import evaluate
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round
+from fplbench.engine.fit import run_round
 from fplbench.method import Method
 from fplbench.plugins import registry
 from fplbench.spec import Training

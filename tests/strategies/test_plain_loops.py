@@ -17,7 +17,7 @@ from torch import Tensor
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import _tested
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round
+from fplbench.engine.fit import run_round
 from fplbench.engine.train import draw_steps
 from fplbench.method import Method
 from fplbench.plugins import registry

@@ -23,7 +23,7 @@ from fplbench.clip.task import PromptTask
 from fplbench.embedded import tiny
 from fplbench.engine.chunks import plan_chunk
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round
+from fplbench.engine.fit import run_round
 from fplbench.engine.train import step_gradients
 from fplbench.features.cache import features
 from fplbench.features.images import Images

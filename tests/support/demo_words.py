@@ -15,13 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fplbench.metrics import TITLES
 from fplbench.records.results import load_results
-from fplbench.report import captions
+from fplbench.records.summary import TITLES
+from fplbench.report import captions, markdown
 from fplbench.report.groups import Group, split
 from fplbench.report.layout import by_data_set, entry
 from fplbench.report.significance import LEVEL, Behind, between, holm
-from fplbench.report.tables import markdown_entry, markdown_label
 from fplbench.report.write import titles
 
 ROOT = Path(__file__).parents[2]
@@ -150,7 +149,7 @@ def _table(group: Group, data: str, columns: Sequence[str]) -> str:
     heads = [layout.corner, *(title for _, title in layout.titles)]
     lines = [heads, ["---", *["---:"] * len(layout.titles)]]
     lines += [
-        [markdown_label(row), *(markdown_entry(each, row) for each in row.entries)]
+        [markdown.label(row), *(markdown.entry(each, row) for each in row.entries)]
         for row in layout.rows
     ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

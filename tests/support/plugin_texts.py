@@ -88,3 +88,24 @@ class Mine(Scenario):
 
     {extra}
 """
+
+
+def measure_text(name: str = "brier", extra: str = "") -> str:
+    """A file with one measure, of which less is better."""
+    return f"""\
+from fplbench.plugins.measure import PerImage
+
+
+class Mine(PerImage):
+    name = {name!r}
+    title = "a score for a test"
+    short = "Score"
+    unit = ""
+    meaning = "the squared doubt in an answer"
+    lower_is_better = True
+    decimals = 3
+    {extra}
+
+    def each(self, answers):
+        return (1 - answers.confidence) ** 2
+"""

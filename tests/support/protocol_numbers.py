@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from benches import workbench
 
 from fplbench import rng
 from fplbench.dataset import Data, ImageArray, Split
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.federation import Federation
-from fplbench.engine.rounds import run_round
+from fplbench.engine.fit import run_round
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
 from fplbench.method import Method
@@ -59,19 +60,13 @@ def key(method: str, variant: str) -> str:
     return f"{method}, {variant}" if variant else method
 
 
-def workbench(cache: Path) -> Workbench:
-    bench = Workbench(DATASETS.classes, None, cache, torch.device("cpu"))
-    bench.inputs = frozenset({"pooled", "patches"})
-    return bench
-
-
 def trained(bench: Workbench, method: str, variant: str) -> Numbers:
     """What each tensor of a small cell is after two rounds: its norm, then its length along
     DIRECTIONS random directions."""
     kind = METHODS.get(method)
     settings = dict(kind.variants[variant]) if variant else {}
     request = Request(methods=(method,), datasets=("digits",), options=SMALL, sets=settings)
-    (cell,) = expand(request, METHODS, DATASETS, bench)
+    (cell,) = expand(request, bench)
     made: Method = kind(kind.Config(**cell.settings))
     federation = Federation(
         made,
@@ -150,7 +145,7 @@ def _hash(rows: np.ndarray) -> str:
 def main() -> None:
     kept = json.loads(FILE.read_text()) if FILE.exists() else {"protocol": 0}
     with tempfile.TemporaryDirectory() as cache:
-        bench = workbench(Path(cache))
+        bench = workbench(Path(cache), "pooled", "patches")
         cells = {key(*each): trained(bench, *each) for each in candidates()}
         weights = bench.backbone("tiny").fingerprint
     now = {

@@ -114,7 +114,7 @@ function tableOf(board, name) {
             "tr",
             {},
             make("th", { scope: "row" }, charts.key(row.look), row.label),
-            shown.map((place) => entryOf(row.entries[place], board.columns[place].kind)),
+            shown.map((place) => entryOf(row.entries[place], board.columns[place])),
             board.trade
               ? make(
                   "td",
@@ -139,17 +139,16 @@ function inOrder(rows, place, direction) {
 }
 
 function sortBy(column, before) {
-  const lessIsBetter = column.kind === "cost" || column.kind === "rank";
-  const first = lessIsBetter ? "up" : "down";
+  const first = column.lower ? "up" : "down";
   const next = before ? { up: "down", down: "up" }[before] : first;
   go({ ...state, sort: `${column.key} by ${next}` });
 }
 
-function entryOf([text, , std, seeds, fewer, mark], kind) {
+function entryOf([text, , std, seeds, fewer, mark], { kind, decimals }) {
   const spread =
     std === null || kind === "cost" || kind === "rank"
       ? null
-      : make("span", { class: "spread" }, ` ± ${std.toFixed(1)}`);
+      : make("span", { class: "spread" }, ` ± ${std.toFixed(decimals)}`);
   return make(
     "td",
     { class: kind },

@@ -34,7 +34,8 @@ function showCell(cell) {
     ),
     cell.error ? errorOf(cell.error) : null,
     cell.notes.map((note) => make("p", { class: "note" }, note)),
-    metricsOf(cell),
+    metricsOf("Accuracy (%)", cell.metrics, cell.why, 1),
+    cell.measured.map((one) => metricsOf(one.title, one.metrics, {}, one.decimals)),
     plotsOf(cell, look),
     make(
       "div",
@@ -74,19 +75,20 @@ function errorOf(error) {
   );
 }
 
-function metricsOf(cell) {
-  const rows = Object.entries(cell.metrics).map(([name, [middle, std, worst, count]]) =>
+function metricsOf(measure, metrics, why, decimals) {
+  const number = (value) => fixed(value, decimals + 1);
+  const rows = Object.entries(metrics).map(([name, [middle, std, worst, count]]) =>
     make(
       "tr",
       {},
       make("th", { scope: "row" }, title(name)),
-      make("td", {}, fixed(middle, 2)),
-      make("td", {}, fixed(std, 2)),
-      make("td", {}, fixed(worst, 2)),
+      make("td", {}, number(middle)),
+      make("td", {}, number(std)),
+      make("td", {}, number(worst)),
       make("td", {}, String(count)),
     ),
   );
-  const missing = Object.entries(cell.why).map(([name, why]) =>
+  const missing = Object.entries(why).map(([name, why]) =>
     make(
       "tr",
       {},
@@ -95,10 +97,10 @@ function metricsOf(cell) {
     ),
   );
   if (!rows.length && !missing.length) return null;
-  const heads = ["Accuracy (%)", "mean", "std over clients", "worst client", "clients"];
+  const heads = [measure, "mean", "std over clients", "worst client", "clients"];
   return make(
     "div",
-    { class: "scroll", role: "region", tabindex: "0", "aria-label": "Accuracies" },
+    { class: "scroll", role: "region", tabindex: "0", "aria-label": measure },
     make(
       "table",
       {},

@@ -15,7 +15,7 @@ from torch import Tensor
 from fplbench import rng
 from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
-from fplbench.engine.train import LocalData
+from fplbench.engine.local_data import LocalData
 from fplbench.method import Batch, Method, Param, Round, Tensors
 from fplbench.plugins import registry
 

@@ -1,12 +1,15 @@
-"""From accuracies of clients to the numbers of a record: summaries and what derives from them."""
+"""From numbers of clients to those of a record: summaries and what derives from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fplbench.metrics.accuracy import Accuracy
+from fplbench.plugins.measure import DEFAULT, Measure, metric
 
 # What the derived metrics are made of: other metrics, or all those with a prefix.
 PARTS = {
@@ -45,15 +48,17 @@ MEANINGS = {
     **dict.fromkeys(("global", "global_novel", "global_hold_out", "global_domains"), _SHARED),
 }
 
-Accuracies = Mapping[str, NDArray[np.floating]]
+Numbers = Mapping[str, NDArray[np.floating]]
+"""Metric -> [C], nan where a client has no such number."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric over the clients that have it, in percent.
+    """One metric over the clients that have it, in its measure's unit.
 
     std: population standard deviation (ddof=0), since the clients are all there are and not a
-    sample of more. worst: the lowest client. Both are None for a metric that derives from means.
+    sample of more. worst: of the client that is served worst. Both are None for a metric that
+    derives from means, and for a measure across clients.
     count: how many clients stand behind it; of a derived metric, behind its weakest part.
     """
 
@@ -63,30 +68,58 @@ class Summary:
     count: int
 
 
-def summarise(per_client: Accuracies) -> dict[str, Summary]:
-    """Every metric that at least one client has, then those that derive from their means.
+def summarise(
+    per_client: Numbers, measures: Sequence[Measure] = (Accuracy(),)
+) -> dict[str, Summary]:
+    """Every metric that at least one client has, then those that derive from their means; one
+    measure after the other.
 
-    per_client: metric -> [C], in percent, nan where a client has no such number.
+    per_client: of `engine.evaluate`.
 
     Derived, each only where all its parts are there:
     hm: harmonic mean of local, base and novel; hm_bn: of base and novel;
     cm = (local + hm_bn) / 2, as in FedMGP (NeurIPS 2025), table 1, whose numbers follow from the
-    printed means to 0.005;
-    domains, global_domains: mean of the domains' accuracies, each domain counting once.
+    printed means to 0.005; these three of accuracies alone;
+    domains, global_domains: mean of the domains' numbers, each domain counting once; of a measure
+    across clients what it makes of the domains'.
     """
-    summaries = {name: one for name, values in per_client.items() if (one := summary(values))}
-    return summaries | _derived(summaries, per_client)
+    return {
+        metric(question, name): one
+        for name, found in by_measure(per_client, measures).items()
+        for question, one in found.items()
+    }
 
 
-def summary(values: NDArray[np.floating]) -> Summary | None:
+def by_measure(per_client: Numbers, measures: Sequence[Measure]) -> dict[str, dict[str, Summary]]:
+    """`summarise`, as measure -> question -> its summary."""
+    found = {}
+    for measure in measures:
+        own = numbers_of(per_client, measure, measures)
+        summaries = {name: one for name, values in own.items() if (one := summary(values, measure))}
+        found[measure.name] = summaries | _derived(summaries, own, measure)
+    return found
+
+
+def numbers_of(per_client: Numbers, measure: Measure, measures: Sequence[Measure]) -> Numbers:
+    """Those of one of the measures, by question."""
+    ends = {each.name: metric("", each.name) for each in measures if each.name != DEFAULT}
+    if measure.name == DEFAULT:
+        others = tuple(ends.values())
+        return {name: each for name, each in per_client.items() if not name.endswith(others)}
+    end = ends[measure.name]
+    return {n.removesuffix(end): each for n, each in per_client.items() if n.endswith(end)}
+
+
+def summary(values: NDArray[np.floating], measure: Measure) -> Summary | None:
     """Of one metric, [C]; None where no client has it."""
     present = values[~np.isnan(values)].astype(np.float64)
     if len(present) == 0:
         return None
+    worst = present.max() if measure.lower_is_better else present.min()
     return Summary(
-        mean=float(present.mean()),
-        std=float(present.std(ddof=0)),
-        worst=float(present.min()),
+        mean=measure.over(present),
+        std=None if measure.across else float(present.std(ddof=0)),
+        worst=None if measure.across else float(worst),
         count=len(present),
     )
 
@@ -111,7 +144,9 @@ def not_derivable(missing: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _derived(summaries: Mapping[str, Summary], asked: Accuracies) -> dict[str, Summary]:
+def _derived(
+    summaries: Mapping[str, Summary], asked: Numbers, measure: Measure
+) -> dict[str, Summary]:
     derived: dict[str, Summary] = {}
 
     def parts(*names: str) -> list[Summary] | None:
@@ -121,14 +156,17 @@ def _derived(summaries: Mapping[str, Summary], asked: Accuracies) -> dict[str, S
     def add(name: str, value: float, of: list[Summary]) -> None:
         derived[name] = Summary(value, None, None, min(part.count for part in of))
 
-    for name in ("hm", "hm_bn"):
-        if found := parts(*PARTS[name]):
-            add(name, harmonic_mean(*(part.mean for part in found)), found)
-    if found := parts("local", "hm_bn"):
-        add("cm", sum(part.mean for part in found) / 2, found)
+    if measure.name == DEFAULT:
+        for name in ("hm", "hm_bn"):
+            if found := parts(*PARTS[name]):
+                add(name, harmonic_mean(*(part.mean for part in found)), found)
+        if found := parts("local", "hm_bn"):
+            add("cm", sum(part.mean for part in found) / 2, found)
     for name, prefix in AVERAGES.items():
         # A domain that was asked but that no client answered leaves no average.
-        domains = [metric for metric in asked if metric.startswith(prefix)]
+        domains = [question for question in asked if question.startswith(prefix)]
         if domains and (found := parts(*domains)):
-            add(name, sum(part.mean for part in found) / len(found), found)
+            means = [part.mean for part in found]
+            mean = sum(means) / len(means)
+            add(name, measure.over(np.array(means)) if measure.across else mean, found)
     return derived

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fplbench.metrics import Summary, harmonic_mean, not_derivable, summarise
+from fplbench.metrics.accuracy import Accuracy
+from fplbench.metrics.ece import Calibration
+from fplbench.metrics.worst import Worst
+from fplbench.records.summary import Summary, harmonic_mean, not_derivable, summarise
 
 NAN = float("nan")
 percent = st.floats(0, 100)
@@ -95,3 +98,48 @@ def test_a_derived_metric_without_a_part_says_why() -> None:
         "global_domains": "nothing shared",
     }
     assert not_derivable({"global": "nothing shared"}) == {}
+
+
+MEASURES = (Accuracy(), Calibration(), Worst())
+
+
+def test_a_measure_is_summarised_in_its_own_way() -> None:
+    values = {
+        "local": np.array([60.0, NAN, 80.0]),
+        "local.ece": np.array([5.0, NAN, 7.0]),
+        "local.worst": np.array([60.0, NAN, 80.0]),
+    }
+    assert summarise(values, MEASURES) == {
+        "local": Summary(mean=70.0, std=10.0, worst=60.0, count=2),
+        "local.ece": Summary(mean=6.0, std=1.0, worst=7.0, count=2),
+        "local.worst": Summary(mean=60.0, std=None, worst=None, count=2),
+    }
+
+
+def test_harmonic_means_are_of_accuracies_alone() -> None:
+    values = {name: np.array([50.0]) for name in ("local", "base", "novel")}
+    values |= {f"{name}.ece": np.array([5.0]) for name in values}
+    found = summarise(values, MEASURES)
+    assert {name for name in found if name.endswith(".ece")} == {
+        "local.ece",
+        "base.ece",
+        "novel.ece",
+    }
+    assert {"hm", "hm_bn", "cm"} <= set(found)
+
+
+def test_an_average_over_domains_is_of_one_measure() -> None:
+    values = {
+        "domain/a": np.array([90.0, 70.0, NAN]),
+        "domain/b": np.array([NAN, NAN, 30.0]),
+        "domain/a.ece": np.array([4.0, 6.0, NAN]),
+        "domain/b.ece": np.array([NAN, NAN, 9.0]),
+        "domain/a.worst": np.array([90.0, 70.0, NAN]),
+        "domain/b.worst": np.array([NAN, NAN, 30.0]),
+    }
+    found = summarise(values, MEASURES)
+    assert {name: found[name].mean for name in found if name.startswith("domains")} == {
+        "domains": pytest.approx(55),
+        "domains.ece": pytest.approx(7),
+        "domains.worst": 30,
+    }

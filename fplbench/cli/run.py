@@ -1,0 +1,183 @@
+"""`fplbench run`: from what a user typed to cells, records and a table on the screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fplbench.cli import flags
+from fplbench.cli.consoles import err, out, warn
+from fplbench.cli.options import (
+    DataRoot,
+    Device,
+    DryRun,
+    Jobs,
+    Plugins,
+    RetryFailed,
+    SkipBroken,
+    assignments,
+    listed,
+    listed_seeds,
+)
+from fplbench.errors import UserError
+from fplbench.machine.caches import cache_folder
+from fplbench.machine.place import Place
+from fplbench.plugins import registry
+from fplbench.plugins.written import swept
+from fplbench.spec import Request
+
+SETTINGS = [*flags.of_training(), *flags.of_scenarios()]
+EXECUTORS = flags.of_executors()
+
+
+@flags.with_flags([*SETTINGS, *EXECUTORS])
+def run(
+    grid: Annotated[
+        Path | None,
+        typer.Argument(help="A grid in YAML; options given beside it take its values' place."),
+    ] = None,
+    methods: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
+    strategies: Annotated[
+        str | None,
+        typer.Option(
+            help="How the methods travel: names with commas between; own, each method's own, by "
+            "default."
+        ),
+    ] = None,
+    datasets: Annotated[str | None, typer.Option(help="Names with commas between, or all.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Settings of a paper's table (list presets); other flags override it."),
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="Names with commas between; by default each data set's own."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Numbers with commas between; by default 0.")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="tiny, ARCH:PRETRAINED or ARCH:path/to/checkpoint; several with commas between."
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--out", help="The folder that records are written to.")
+    ] = Path("results/runs"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="KEY=VALUE for any setting of methods, strategies, scenarios or the training, "
+            "METHOD.KEY=VALUE, STRATEGY.KEY=VALUE or SCENARIO.KEY=VALUE for one; a list [1,2] is "
+            "swept; repeatable.",
+        ),
+    ] = None,
+    validation: Annotated[
+        bool,
+        typer.Option("--validation", help="Short for --evaluate-on validation."),
+    ] = False,
+    skip_broken: SkipBroken = False,
+    dry_run: DryRun = False,
+    retry_failed: RetryFailed = False,
+    device: Device = "auto",
+    jobs: Jobs = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Of each process; by default the cores are shared out.", min=1),
+    ] = None,
+    executor: Annotated[str, typer.Option(help="Where cells are computed (list executors).")] = (
+        "local"
+    ),
+    checkpoint: Annotated[
+        float, typer.Option(help="Seconds between checkpoints of a cell; 0: every round.", min=0)
+    ] = 30.0,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write scalars to OUT/tensorboard.")
+    ] = False,
+    plugins: Plugins = None,
+    data_root: DataRoot = None,
+    **given: Any,
+) -> None:
+    """Run every method on every data set with every seed; what is done already is skipped."""
+    axes = {
+        "methods": listed(methods, "--methods"),
+        "strategies": listed(strategies, "--strategies"),
+        "datasets": listed(datasets, "--datasets"),
+        "scenarios": listed(scenario, "--scenario"),
+        "backbones": listed(backbone, "--backbone"),
+        "seeds": listed_seeds(seeds),
+    }
+    options = {name: swept(text) for name, text in flags.given(SETTINGS, given).items()}
+    if validation:
+        options["evaluate_on"] = "validation"
+    request = _request(
+        preset,
+        grid,
+        {name: values for name, values in axes.items() if values is not None},
+        options,
+        assignments(settings or []),
+    )
+    place = Place(
+        store=output,
+        cache=cache_folder(),
+        plugins=tuple(plugins or ()),
+        root=data_root,
+        skip_broken=skip_broken,
+        threads=threads,
+        checkpoint=checkpoint,
+        tensorboard=tensorboard,
+    )
+    where = flags.made(registry.executors(place.plugins), executor, flags.given(EXECUTORS, given))
+    where.require()
+
+    from fplbench.cli import cells as say  # torch: not before the mistakes above are said
+    from fplbench.grid import run as of
+    from fplbench.grid.scalars import require_tensorboard
+    from fplbench.records.store import Store
+    from fplbench.report import write
+
+    if tensorboard:
+        require_tensorboard()
+    devices, store = where.devices(device), Store(output)
+    bench, cells = say.opened(request, place, where, devices, jobs)
+    before = say.statuses(cells, store)
+    for line in of.changes([job.cell for job in cells if before[job.id] == "absent"], bench, store):
+        warn(line)
+    if dry_run:
+        say.dry_run(cells, store, where.processes(devices, jobs), retry_failed)
+        return
+    if retry_failed:
+        cells = of.again(cells, store)
+    if not all(job.settled(store) for job in cells):
+        place = replace(place, device=devices[0], inputs=bench.place.inputs)
+        with say.watched(cells, bench, store) as screen:
+            where.compute(place, bench, cells, devices, jobs, screen)
+    code = say.ended(cells, before, store)
+    write.show(output, [job.id for job in cells], out, err)
+    raise typer.Exit(code)
+
+
+def _request(
+    name: str | None,
+    grid: Path | None,
+    axes: dict[str, Any],
+    options: dict[str, Any],
+    sets: dict[str, Any],
+) -> Request:
+    """What was asked for: flags alone, or a preset or a grid file with flags beside it."""
+    from fplbench.grid import gridfile
+    from fplbench.grid.preset import overridden, preset
+
+    if name is None:
+        return gridfile.request({} if grid is None else gridfile.read(grid), axes, options, sets)
+    if grid is not None:
+        raise UserError(f"--preset {name} and {grid} each say what to run: leave one out.")
+    chosen = preset(name)
+    for line in chosen.explained():
+        err.print(line, markup=False, soft_wrap=True)
+    return overridden(chosen, axes, options, sets)

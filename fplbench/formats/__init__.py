@@ -1,0 +1,1 @@
+"""Formats: how tables are written to files, one file each."""

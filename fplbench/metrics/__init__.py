@@ -1,0 +1,1 @@
+"""The built-in measures of clients' answers, a file each (see fplbench/plugins/measure.py)."""
