@@ -9,6 +9,8 @@ from fplbench.data.on_disk import Counts, Download, Layout, OnDisk
 from fplbench.data.splits import ZHOU, Contents, class_folders, numbered, seeded, spaced, tree
 
 IMAGES = "2750"
+# As Zenodo's EuroSAT_RGB.zip and Kaggle's copy unpack: the classes are in the folder itself.
+BARE = ("EuroSAT_RGB", "eurosat/EuroSAT_RGB", "EuroSAT", "eurosat/EuroSAT", "eurosat")
 # CoOp's corrections; the other classes keep their names.
 CORRECTED = {
     "AnnualCrop": "Annual Crop Land",
@@ -28,8 +30,9 @@ def classname(raw: str) -> str:
 
 def by_seed(folder: Path) -> Contents:
     """There is no official split."""
-    classes = class_folders(folder / IMAGES)
-    entries = tree(folder, IMAGES, numbered(classes))
+    below = IMAGES if (folder / IMAGES).is_dir() else "."
+    classes = class_folders(folder / below)
+    entries = tree(folder, below, numbered(classes))
     return seeded(folder, [classname(name) for name in classes], entries)
 
 
@@ -46,7 +49,10 @@ class EuroSat(OnDisk):
     images: ClassVar = 27_000
     counts: ClassVar = {ZHOU: Counts(13_500, 8_100)}
     zhou: ClassVar = "split_zhou_EuroSAT.json"
-    layouts: ClassVar = (Layout("eurosat", (IMAGES,), by_seed, IMAGES),)
+    layouts: ClassVar = (
+        Layout("eurosat", (IMAGES,), by_seed, IMAGES),
+        *(Layout(folder, ("AnnualCrop", "SeaLake"), by_seed) for folder in BARE),
+    )
     size: ClassVar = 94_280_567
     downloads: ClassVar = (
         Download(

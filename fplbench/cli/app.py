@@ -5,6 +5,7 @@ torch and what needs it are imported inside the commands, so that help and mista
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -13,6 +14,7 @@ from fplbench.cli import exam, lists, machine, report, store
 from fplbench.cli.consoles import err
 from fplbench.cli.data import app as data
 from fplbench.cli.new import new
+from fplbench.cli.options import at_home
 from fplbench.cli.run import run
 from fplbench.cli.stability import stability
 from fplbench.errors import UserError
@@ -25,18 +27,18 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
-app.command(name="list")(lists.list_)
-app.command()(lists.show)
-app.command()(store.status)
-app.command()(store.check)
-app.command()(stability)
-app.command()(exam.exam)
-app.command()(new)
-app.command()(report.tables)
-app.command()(report.plots)
-app.command()(report.report)
-app.command()(report.pack)
-app.command()(machine.doctor)
+app.command(name="list")(at_home(lists.list_))
+app.command()(at_home(lists.show))
+app.command()(at_home(store.status))
+app.command()(at_home(store.check))
+app.command()(at_home(stability))
+app.command()(at_home(exam.exam))
+app.command()(at_home(new))
+app.command()(at_home(report.tables))
+app.command()(at_home(report.plots))
+app.command()(at_home(report.report))
+app.command()(at_home(report.pack))
+app.command()(at_home(machine.doctor))
 app.add_typer(data, name="data")
 app.add_typer(machine.cache, name="cache")
 
@@ -44,6 +46,9 @@ app.add_typer(machine.cache, name="cache")
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
     wait_briefly()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, it shows by number
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UserError as error:

@@ -19,13 +19,14 @@ from fplbench.grid.plan import duration, estimate, planned, remember
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.machine.place import Place
 from fplbench.plugins.executor import Executor
-from fplbench.records.store import Store
+from fplbench.records.store import ForeignRecord, Store
 from fplbench.spec import Request
 
 WORDS = {
     "done": "done",
     "absent": "to do",
     "damaged": "damaged, to be done again",
+    "foreign": "of another version, left alone",
     "failed": "failed before",
     "diverged": "diverged before",
 }
@@ -122,7 +123,11 @@ def ended(cells: Sequence[Job], before: Statuses, store: Store) -> int:
         )
     unfinished = [job for job in cells if after[job.id] != "done"]
     for job in unfinished:
-        record = store.find(job.id)
+        try:
+            record = store.find(job.id)
+        except ForeignRecord as error:
+            err.print(str(error), style="red", markup=False, soft_wrap=True)
+            continue
         if record is not None:
             message = record.error.message if record.error else ""
             err.print(

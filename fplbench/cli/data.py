@@ -12,9 +12,10 @@ import typer
 
 from fplbench.cli import flags
 from fplbench.cli.consoles import err, out
-from fplbench.cli.options import DataRoot, Plugins, SkipBroken, assignments
+from fplbench.cli.options import DataRoot, Plugins, SkipBroken, assignments, at_home
 from fplbench.machine.caches import cache_folder
 from fplbench.plugins.written import written
+from fplbench.records.atomic import OUT, require_writable
 
 app = typer.Typer(
     help="Data sets: what is there, download, verify, show, partition.",
@@ -31,6 +32,7 @@ Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", min=0)]
 
 
 @app.command(name="list")
+@at_home
 def list_(plugins: Plugins = None, data_root: DataRoot = None) -> None:
     """List all data sets: which are there, where they were looked for, how to get the others."""
     from fplbench.data import overview
@@ -39,6 +41,7 @@ def list_(plugins: Plugins = None, data_root: DataRoot = None) -> None:
 
 
 @app.command()
+@at_home
 def download(
     names: Names,
     keep: Annotated[
@@ -67,6 +70,7 @@ def download(
 
 
 @app.command()
+@at_home
 def verify(names: Names, plugins: Plugins = None, data_root: DataRoot = None) -> None:
     """Open every image, count classes against the published numbers, look for duplicates.
 
@@ -86,6 +90,7 @@ def verify(names: Names, plugins: Plugins = None, data_root: DataRoot = None) ->
 
 
 @app.command()
+@at_home
 def show(
     name: Name,
     classes: Annotated[int, typer.Option(help="How many classes.", min=1)] = 10,
@@ -102,13 +107,15 @@ def show(
     from fplbench.data.progress import on_console
 
     (cls,) = overview.there([name], plugins or [], data_root)
+    path = output or Path(f"{overview.as_file(cls.name)}-sheet.png")
+    require_writable(path.parent, OUT)
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    path = output or Path(f"{overview.as_file(cls.name)}-sheet.png")
     out.print(sheet.draw(data, classes, images, seed, path), markup=False, soft_wrap=True)
 
 
 @app.command()
+@at_home
 @flags.with_flags(SCENARIO)
 def partition(
     name: Name,
@@ -138,8 +145,9 @@ def partition(
         options,
         assignments(settings or []),
     )
+    path = output or Path(f"{overview.as_file(cls.name)}-{chosen.name}.png")
+    require_writable(path.parent, OUT)
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    path = output or Path(f"{overview.as_file(cls.name)}-{chosen.name}.png")
     for line in holdings.draw(data, name, chosen, seed, path):
         out.print(line, markup=False, soft_wrap=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -72,3 +75,23 @@ def assignments(texts: list[str]) -> dict[str, Any]:
             )
         found[key.strip()] = written(value.strip())
     return found
+
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def at_home(command: Command) -> Command:
+    """The command with ~ expanded in every path, also where the shell left it, as in --out=~/x."""
+
+    @functools.wraps(command)
+    def call(*args: Any, **given: Any) -> None:
+        command(*map(home, args), **{name: home(each) for name, each in given.items()})
+
+    return call  # type: ignore[return-value]
+
+
+def home(value: Any) -> Any:
+    """A path, or each of a list, with ~ expanded; anything else as it is."""
+    if isinstance(value, list):
+        return [home(each) for each in value]
+    return Path(os.path.expanduser(value)) if isinstance(value, Path) else value

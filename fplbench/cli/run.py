@@ -19,14 +19,16 @@ from fplbench.cli.options import (
     RetryFailed,
     SkipBroken,
     assignments,
+    home,
     listed,
     listed_seeds,
 )
 from fplbench.errors import UserError
-from fplbench.machine.caches import cache_folder
+from fplbench.machine.caches import CACHE, cache_folder
 from fplbench.machine.place import Place
 from fplbench.plugins import registry
 from fplbench.plugins.written import swept
+from fplbench.records.atomic import require_writable
 from fplbench.spec import Request
 
 SETTINGS = [*flags.of_training(), *flags.of_scenarios()]
@@ -104,6 +106,7 @@ def run(
     **given: Any,
 ) -> None:
     """Run every method on every data set with every seed; what is done already is skipped."""
+    output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
     axes = {
         "methods": listed(methods, "--methods"),
         "strategies": listed(strategies, "--strategies"),
@@ -134,6 +137,9 @@ def run(
     )
     where = flags.made(registry.executors(place.plugins), executor, flags.given(EXECUTORS, given))
     where.require()
+    require_writable(place.cache, CACHE)
+    if not dry_run:
+        require_writable(output, "the folder of records: name another one with --out")
 
     from fplbench.cli import cells as say  # torch: not before the mistakes above are said
     from fplbench.grid import run as of

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from open_clip.model import CLIP, CustomTextCLIP, convert_to_custom_text_state_dict
-from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
 
 from fplbench.clip import torchscript
 from fplbench.clip.forms import StateDict, Weights, recognised
+from fplbench.clip.wrappers import no_checkpoint, unwrapped
 from fplbench.errors import UserError
 
 
 def read_weights(path: Path) -> Weights:
     """The weights under open_clip's names, and the activation where the file tells.
 
-    A safetensors file; a state dict saved by torch.save, alone or under "state_dict"; a
-    TorchScript archive as OpenAI's. UserError: there is no such file, or it holds something else.
+    A safetensors file; a state dict saved by torch.save, alone or in what training code wraps
+    round it (wrappers.py); a TorchScript archive as OpenAI's. UserError: there is no such file, or
+    it holds something else.
     """
     try:
         content = _read(path)
@@ -29,19 +30,10 @@ def read_weights(path: Path) -> Weights:
         raise UserError(
             f"the checkpoint {path} cannot be read ({error.strerror or error}): check the path"
         ) from error
-    for key in ("state_dict", "model_state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
     if not isinstance(content, dict) or not content:
-        raise _no_checkpoint(path, f"it holds a {type(content).__name__}, not named tensors")
-    weights = {
-        str(name).removeprefix("module."): value
-        for name, value in content.items()
-        if isinstance(value, Tensor)
-    }
-    if not weights:
-        raise _no_checkpoint(path, "it holds no tensors")
-    return recognised(weights, path)
+        raise no_checkpoint(path, f"it holds a {type(content).__name__}, not named tensors")
+    weights, notes = unwrapped(content, path)
+    return replace(recognised(weights, path), notes=notes)
 
 
 def _read(path: Path) -> object:
@@ -50,28 +42,22 @@ def _read(path: Path) -> object:
     if start[8:] == b"{":  # safetensors: the length of a JSON header, then the header
         try:
             return load_file(path)
-        except SafetensorError as error:
-            raise _no_checkpoint(path, reason(error)) from error
+        # Its own error, and others for types and sizes that no tensor has.
+        except Exception as error:
+            raise no_checkpoint(path, reason(error)) from error
     if start[:2] == b"PK" and torchscript.is_archive(path):
         try:
             return torchscript.tensors(path)
         except pickle.UnpicklingError as error:
-            raise _no_checkpoint(path, f"a TorchScript archive, {reason(error)}") from error
+            raise no_checkpoint(path, f"a TorchScript archive, {reason(error)}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on pickle protocols; we say it ourselves
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file of another kind makes the unpickler fail in any way
-        raise _no_checkpoint(
+        raise no_checkpoint(
             path, "neither safetensors nor a file of torch.save with nothing but tensors"
         ) from error
-
-
-def _no_checkpoint(path: Path, why: str) -> UserError:
-    return UserError(
-        f"{path} is no checkpoint that can be loaded safely ({why}): give a safetensors file, a "
-        "plain state dict saved by torch.save or OpenAI's own archive"
-    )
 
 
 def reason(error: BaseException) -> str:
@@ -96,6 +82,11 @@ def put_weights(model: CLIP | CustomTextCLIP, weights: StateDict, path: Path, ar
         for name in wanted.keys() & weights.keys()
         if weights[name].shape != wanted[name].shape
     ]
+    problems += [
+        f"{name} holds {weights[name].dtype} instead of floating-point numbers"
+        for name in wanted.keys() & weights.keys()
+        if wanted[name].is_floating_point() and not weights[name].is_floating_point()
+    ]
     if problems:
         problems.sort()
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -103,4 +94,7 @@ def put_weights(model: CLIP | CustomTextCLIP, weights: StateDict, path: Path, ar
             f"the weights in {path} do not fit {arch} ({', '.join(problems[:3])}{more}): name the "
             "architecture that they were saved from"
         )
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:  # tensors without contents, or of a layout that is not dense
+        raise no_checkpoint(path, reason(error)) from error

@@ -50,10 +50,11 @@ HF_TOWERS = {"text_model": "transformer", "vision_model": "visual.transformer"}
 @dataclass(frozen=True)
 class Weights:
     """tensors: under open_clip's names. quick_gelu: the activation they were trained with, None
-    where nothing tells."""
+    where nothing tells. notes: what a record should say of the file."""
 
     tensors: StateDict
     quick_gelu: bool | None
+    notes: tuple[str, ...] = ()
 
 
 def recognised(tensors: StateDict, path: Path) -> Weights:
@@ -87,7 +88,8 @@ def _activation_of_transformers(path: Path) -> bool:
             f"{path} has transformers' names, and its config.json, which tells the activation "
             "(GELU or QuickGELU), does not lie beside it: download that file too"
         )
-    towers = [about.get(f"{tower}_config") or {} for tower in ("text", "vision")]
+    parts = [about.get(f"{tower}_config") for tower in ("text", "vision")]
+    towers = [part if isinstance(part, dict) else {} for part in parts]
     acts = {str(tower.get("hidden_act", "quick_gelu")) for tower in towers}
     if acts not in ({"quick_gelu"}, {"gelu"}):
         raise UserError(
@@ -102,7 +104,7 @@ def _beside(path: Path, name: str) -> dict[str, Any]:
         content = json.loads((path.parent / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path.parent / name}, which tells how {path.name} was trained, cannot be read "
             f"({error}): repair or download it again"
@@ -123,7 +125,7 @@ def _from_transformers(tensors: StateDict, path: Path) -> StateDict:
         if name in HF_WHOLE:
             found[HF_WHOLE[name]] = value
         elif name in HF_TRANSPOSED:
-            found[HF_TRANSPOSED[name]] = value.T.contiguous()
+            found[HF_TRANSPOSED[name]] = value.t().contiguous() if value.dim() == 2 else value
         elif part in HF_PARTS:
             found[f"{HF_PARTS[part]}.{end}"] = value
         elif layer and layer[3] in HF_LAYER:
@@ -140,5 +142,11 @@ def _from_transformers(tensors: StateDict, path: Path) -> StateDict:
             f"{path} has transformers' names, but not those of a CLIPModel (it has "
             f"{sorted(unknown + lacking)[0]}): give the same model's open_clip weights, or a CLIP"
         )
-    joined = {name: torch.cat([parts[c] for c in "qkv"]) for name, parts in apart.items()}
+    try:
+        joined = {name: torch.cat([parts[c] for c in "qkv"]) for name, parts in apart.items()}
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} has transformers' names, but its queries, keys and values do not fit one "
+            "another: download it again"
+        ) from error
     return found | joined

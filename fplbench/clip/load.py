@@ -163,8 +163,11 @@ def _from_file(arch: str, path: Path) -> Loaded:
     with _sentence(f"{arch} could not be built"):
         model = _create(arch, None, quick_gelu)
     put_weights(model, weights.tensors, path, arch)
-    note = f"nothing beside {path} tells its activation; {arch} was taken to mean GELU"
-    return Loaded(model, quick_gelu, () if weights.quick_gelu is not None or named else (note,))
+    notes = weights.notes
+    if weights.quick_gelu is None and not named:
+        told = f"nothing beside {path} tells its activation; {arch} was taken to mean GELU"
+        notes = (*notes, told)
+    return Loaded(model, quick_gelu, notes)
 
 
 def _create(arch: str, tag: str | None, quick_gelu: bool) -> Model:

@@ -39,7 +39,7 @@ def is_archive(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(PurePosixPath(n).name == "constants.pkl" for n in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # of a damaged list of members zipfile raises more than its own error
         return False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from fplbench.dataset import Data, IntArray
 from fplbench.errors import UserError
+from fplbench.machine.fonts import fit
 from fplbench.plugins.base import refusals
 from fplbench.plugins.registry import Found
 from fplbench.plugins.written import read
@@ -86,10 +86,8 @@ def draw(data: Data, name: str, scenario: Scenario, seed: int, path: Path) -> li
         axes.set_title(f"{name}: {scenario.describe()}, seed {seed}", loc="left")
         figure.colorbar(image, label="training images")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            # A letter that the font lacks becomes a box, and there is a warning for each.
-            warnings.filterwarnings("ignore", "Glyph .* missing from font")
-            figure.savefig(path, dpi=150)
+        fit(figure)
+        figure.savefig(path, dpi=150)
     return [*_summary(held), str(path)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ class OnDisk(Dataset, ABC):
                 if (layout, place) not in seen:
                     seen.add((layout, place))
                     yield layout, place / layout.folder
+                    # Unpacked twice over, as archives of Kaggle's are.
+                    yield layout, place / layout.folder / Path(layout.folder).name
 
     @classmethod
     def find(cls, root: Path | None) -> tuple[Layout, Path] | None:
@@ -184,7 +187,7 @@ class OnDisk(Dataset, ABC):
 
 def data_root(root: Path | None) -> Path:
     """The folder of data sets: --data-root, FPLBENCH_DATA, or ./data."""
-    return DEFAULT_ROOT if root is None else root.expanduser()
+    return DEFAULT_ROOT if root is None else Path(os.path.expanduser(root))
 
 
 def fingerprint(contents: Contents) -> str:

@@ -22,6 +22,7 @@ from fplbench.data.names import readable, twins
 from fplbench.data.progress import Progress
 from fplbench.dataset import Data, Dataset, Split
 from fplbench.errors import UserError
+from fplbench.machine.caches import CACHE
 from fplbench.records.atomic import write_aside, writing
 
 READERS = 8
@@ -85,7 +86,7 @@ def cache_of(name: str, store: Path) -> Path:
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         word = f"{word[:LONGEST]}-{digest}"
     folder = store / "datasets" / word
-    with writing(folder, "the folder of caches: name another one in FPLBENCH_CACHE"):
+    with writing(folder, CACHE):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -170,7 +171,7 @@ def _refusal(broken: Sequence[str], cache: Path) -> str:
     more = ""
     if len(broken) > SHOWN:
         whole = cache / "unusable.txt"
-        whole.write_text("\n".join(broken) + "\n", encoding="utf-8")
+        whole.write_text("\n".join(broken) + "\n", encoding="utf-8", errors="backslashreplace")
         more = f"\n  and {len(broken) - SHOWN} more, all of them in {whole}"
     return (
         f"{counted(broken)} cannot be used: repair or remove the files, or leave them out with "

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fplbench.dataset import Data, IntArray
 from fplbench.errors import UserError
+from fplbench.machine.fonts import drawable, file_for
 from fplbench.rng import numpy_generator
 
 CELL, GAP, LABEL, HEAD = 96, 4, 150, 22  # pixels
@@ -34,15 +35,15 @@ def draw(data: Data, classes: int, images: int, seed: int, path: Path) -> Path:
     group = images * (CELL + GAP) + 2 * GAP
     size = (LABEL + len(domains) * group, head + len(labels) * (CELL + GAP) + GAP)
     page = Image.new("RGB", size, "white")
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(14)
+    pen = ImageDraw.Draw(page)
     for row, label in enumerate(labels):
         top = head + GAP + row * (CELL + GAP)
-        words = "\n".join(textwrap.wrap(data.classnames[label], 19)[:5])
-        pen.multiline_text((GAP, top + 4), words, fill="black", font=font)
+        words = "\n".join(textwrap.wrap(drawable(data.classnames[label]), 19)[:5])
+        pen.multiline_text((GAP, top + 4), words, fill="black", font=_font(words))
         for column, domain in enumerate(domains):
             left = LABEL + column * group
             if domain and row == 0:
-                pen.text((left, 2), domain, fill="black", font=font)
+                pen.text((left, 2), drawable(domain), fill="black", font=_font(domain))
             for number, index in enumerate(_drawn(data, int(label), column, images, seed)):
                 picture = ImageOps.contain(data.train.images[index], (CELL, CELL))
                 corner = ((CELL - picture.width) // 2, (CELL - picture.height) // 2)
@@ -50,6 +51,12 @@ def draw(data: Data, classes: int, images: int, seed: int, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     page.save(path)
     return path
+
+
+def _font(text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    if text.isascii():
+        return ImageFont.load_default(14)
+    return ImageFont.truetype(file_for(text), 14)
 
 
 def _drawn(data: Data, label: int, domain: int, count: int, seed: int) -> list[int]:

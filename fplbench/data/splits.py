@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 import numpy as np
@@ -105,10 +106,16 @@ def cut(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
 def text_lines(path: Path) -> list[str]:
     """The lines of a list that came with the data, without empty ones."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _decoded(path.read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}): unpack the data set again.") from error
     return [line.strip() for line in lines if line.strip()]
+
+
+def _decoded(content: bytes) -> str:
+    """UTF-8, or UTF-16 with the mark that Windows puts before it."""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig")
 
 
 def listed(path: Path, entry: Callable[[str], Entry]) -> list[Entry]:
@@ -117,7 +124,7 @@ def listed(path: Path, entry: Callable[[str], Entry]) -> list[Entry]:
     entries = []
     for line in text_lines(path):
         try:
-            entries.append(entry(line))
+            entries.append(entry(line.replace("\\", "/")))
         except (KeyError, ValueError, IndexError) as error:
             raise UserError(
                 f"{path} has the line {line!r}, which names no picture of a known class: "
@@ -265,24 +272,41 @@ def zhou_split(path: Path, folder: Path, images: str, name: Callable[[str], str]
     name: from a class name in the file to the one that is used.
     """
     try:
-        split = json.loads(path.read_text(encoding="utf-8"))
+        # From bytes: JSON's own reader knows the marks that Windows puts before UTF-8 and UTF-16.
+        split = json.loads(path.read_bytes())
         names: dict[int, str] = {}
         parts: dict[str, list[Entry]] = {"train": [], "test": []}
         prefix = "" if images in ("", ".") else f"{images}/"
         for part in parts:
             for file, label, classname in split[part]:
-                names.setdefault(int(label), name(str(classname)))
-                parts[part].append(Entry(_inside(prefix + str(file)), int(label)))
-        classnames = [names[label] for label in range(len(names))]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+                number = _label(label)
+                if names.setdefault(number, str(classname)) != str(classname):
+                    raise ValueError(f"label {number} is {names[number]!r} and {classname!r}")
+                parts[part].append(Entry(prefix + _inside(str(file).replace("\\", "/")), number))
+        first = min(names, default=0)
+        if first not in (0, 1) or set(names) != set(range(first, first + len(names))):
+            raise ValueError(f"its labels are not all numbers from 0, or from 1, to {max(names)}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
             f"{path} is no split of CoOp's form ({problem}): get it again or move it away."
         ) from error
-    return from_entries(folder, classnames, parts["train"], parts["test"], ZHOU, path.name)
+    classnames = [name(names[label]) for label in sorted(names)]
+    train, test = (
+        [entry._replace(label=entry.label - first) for entry in parts[part]] for part in parts
+    )
+    return from_entries(folder, classnames, train, test, ZHOU, path.name)
+
+
+def _label(value: object) -> int:
+    """A class's number, of whatever type; ValueError if it is none."""
+    number = int(str(value)) if isinstance(value, str) else int(value)  # type: ignore[call-overload]
+    if isinstance(value, bool) or (isinstance(value, float) and value != number):
+        raise ValueError(f"{value!r} is no label")
+    return int(number)
 
 
 def _inside(file: str) -> str:
-    if file.startswith("/") or ".." in Path(file).parts:
+    if file.startswith("/") or PureWindowsPath(file).drive or ".." in Path(file).parts:
         raise ValueError(f"{file!r} leads out of the data set")
     return file

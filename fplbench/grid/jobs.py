@@ -22,11 +22,12 @@ class Job:
     again: int | None = None
 
     def settled(self, store: Store) -> bool:
-        """Whether nothing is to be done: done, or failed and not to be tried again."""
+        """Whether nothing is to be done: done, or failed and not to be tried again, or another
+        version's."""
         status = store.status(self.id)
         if status in ("failed", "diverged"):
             return store.stamp(self.id) != self.again
-        return status == "done"
+        return status in ("done", "foreign")
 
 
 class Watcher(Protocol):

@@ -77,7 +77,7 @@ def progress(root: Path, claims: Claims) -> Progress:
             (found.left_behind if dead else found.running).append((cell, owner))
         elif record is not None:
             found.stopped.append(record)
-        elif store.status(cell.id) == "damaged":
+        elif store.status(cell.id) in ("damaged", "foreign"):
             found.damaged.append(cell)
         else:
             found.left.append(cell)

@@ -19,11 +19,13 @@ KINDS = {
     "datasets": "rendered pictures, and what is known of files that were examined",
 }
 
+CACHE = "the folder of caches: name another one in FPLBENCH_CACHE"
+
 
 def cache_folder() -> Path:
     """Where features and rendered data sets are kept: FPLBENCH_CACHE, or the user's cache."""
     named = os.environ.get("FPLBENCH_CACHE")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("fplbench"))
+    return Path(os.path.expanduser(named) if named else platformdirs.user_cache_dir("fplbench"))
 
 
 @dataclass(frozen=True)

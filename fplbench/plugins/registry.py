@@ -157,7 +157,7 @@ def plugin_folders(plugins: Sequence[Path] = ()) -> list[Path]:
     from_variable = os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep)
     folders: list[Path] = []
     for path in [*plugins, *(Path(text) for text in from_variable if text)]:
-        folder = path.expanduser().resolve()
+        folder = Path(os.path.expanduser(path)).resolve()
         if not folder.is_dir():
             problem = "is not a folder" if folder.exists() else "does not exist"
             raise UserError(

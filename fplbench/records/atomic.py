@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ def write_aside(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
         raise
 
 
+OUT = "where the files were to go: name another place with --out"
+
+
 @contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
     """Turn the system's error on writing there into a UserError. what: what the place is, and what
@@ -44,9 +48,11 @@ def writing(path: Path, what: str) -> Iterator[None]:
 
 
 def require_writable(folder: Path, what: str) -> None:
-    """Make a folder and a file in it, which is deleted again; UserError where that cannot be."""
+    """UserError where a folder takes no files, or cannot be made; nothing is left behind."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     with writing(folder, what):
-        folder.mkdir(parents=True, exist_ok=True)
-        trial = folder / f".{os.getpid()}.trial"
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        trial = there / f".{os.getpid()}.trial"
         trial.write_bytes(b"")
         trial.unlink()

@@ -28,7 +28,8 @@ def damage(folder: Path) -> Iterator[str]:
         yield f"{folder}: it holds the record of {record.id}; rename the folder to that, or {do}"
     try:
         read_history(folder)
-        for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
+        sums = (folder / SUMS).read_text(encoding="utf-8", errors="replace")
+        for line in sums.splitlines():
             read_checked(folder, line.partition("  ")[2])
     except DamagedRecord as error:
         yield f"{folder}: {error}"

@@ -127,7 +127,8 @@ def _words(record: Record) -> dict[str, Any]:
     names = {*headline, *record.metrics, *record.not_applicable}
     try:
         words = WORDS[record.scenario](record.scenario_settings)
-    except KeyError:  # of another's scenario, or from before a setting was there
+    # Of another's scenario, from before a setting was there, or with a value of another type.
+    except (KeyError, TypeError, ValueError):
         words = ""
     return {
         "headline": headline,

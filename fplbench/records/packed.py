@@ -8,6 +8,7 @@ cells are some hundred kilobytes.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Sequence
@@ -18,9 +19,9 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
-from fplbench.records.old import completed, filled_in
-from fplbench.records.record import READABLE, Record
-from fplbench.records.store import Problem, read_history
+from fplbench.records.old import filled_in
+from fplbench.records.record import Record
+from fplbench.records.store import OtherSchema, Problem, read_history, reason, record_of
 
 SUFFIX = ".jsonl"
 FORMAT = 1
@@ -45,7 +46,7 @@ def write(records: Sequence[Record], file: Path) -> Path:
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8", newline="\n")
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
         os.replace(aside, file)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}; choose another name.") from error
@@ -71,20 +72,20 @@ def is_packed(file: Path) -> bool:
     if not file.is_file():
         return False
     with open(file, "rb") as opened:
-        return opened.read(10) == b'{"packed":'
+        return opened.read(13).removeprefix(codecs.BOM_UTF8)[:10] == b'{"packed":'
 
 
 def read(file: Path) -> list[Record | Problem]:
     """Every cell of a file, or why it cannot be read."""
     # Not splitlines, which also cuts at characters that JSON may hold.
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = file.read_text(encoding="utf-8-sig", errors="replace")
     first, *lines = text.removesuffix("\n").split("\n")
     try:
         head = json.loads(first)
         if head["packed"] != FORMAT:
             return [_problem(file, 1, f"its format is {head['packed']}, not {FORMAT}")]
         cells, shared = int(head["cells"]), dict(head["shared"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         return [_problem(file, 1, f"no JSON of packed records: {error}")]
     found = [_read_line(file, place, line, shared) for place, line in enumerate(lines, 2)]
     if len(lines) != cells:
@@ -102,15 +103,16 @@ def _read_line(file: Path, place: int, line: str, shared: Fields) -> Record | Pr
         own = dict(json.loads(line))
         fields = {**shared, **own}
         fields |= {name: {**shared.get(name, {}), **own.get(name, {})} for name in OPEN}
-        if fields.get("schema") not in READABLE:
-            known = ", ".join(map(str, READABLE))
-            reason = f"its schema is {fields.get('schema')}, this fplbench reads {known}"
-            return _problem(file, place, reason)
-        return completed(Record.model_validate(fields))
+        return record_of(fields)
+    except OtherSchema as error:
+        return Problem(
+            file,
+            f"{file}, line {place}, cannot be read by this version of fplbench ({error}): read it "
+            "with the version that wrote it, or upgrade; keep it",
+        )
     except ValidationError as error:
-        wrong = error.errors()[0]
-        return _problem(file, place, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
-    except (ValueError, TypeError) as error:
+        return _problem(file, place, reason(error))
+    except (ValueError, TypeError, RecursionError) as error:
         return _problem(file, place, f"no JSON of a cell: {error}")
 
 

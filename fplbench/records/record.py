@@ -129,7 +129,7 @@ class Record(_Model):
     versions: dict[str, str] = {}
     hardware: dict[str, JsonValue] = {}
     headline: list[str] = []
-    trade_off: list[str] = ["local", "global"]
+    trade_off: list[str] = Field(["local", "global"], min_length=2, max_length=2)
     words: str = ""
     about: dict[str, About] = {}
     metrics: dict[str, Metric] = {}
@@ -143,7 +143,7 @@ class Record(_Model):
     traffic: Traffic = Traffic()
     trainable_parameters: int = 0
     times: dict[str, float] = {}
-    round_seconds: list[float] | None = None
+    round_seconds: list[float] | None = Field(None, min_length=3, max_length=3)
     peak_bytes: int | None = None
     notes: list[str] = []
     error: Failure | None = None

@@ -12,6 +12,7 @@ ROOT/.replaced/ID/           a failed or diverged cell while its successor takes
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -38,7 +39,12 @@ WORK = ".work"
 
 
 class DamagedRecord(UserError):
-    """A complete folder whose files are not what was written."""
+    """A complete folder that cannot be read: its files are not what was written."""
+
+
+class ForeignRecord(DamagedRecord):
+    """Its files are what was written, by another version of fplbench or by something else: it is
+    never deleted and never computed over."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,12 @@ class Store:
         folder = self._folder(cell_id)
         return read_record(folder) if is_cell(folder) else None
 
-    def status(self, cell_id: str) -> Status | Literal["absent", "damaged"]:
-        """A cell's state; only "done" needs no work."""
+    def status(self, cell_id: str) -> Status | Literal["absent", "damaged", "foreign"]:
+        """A cell's state; only "done" needs no work, and "foreign" is to be left alone."""
         try:
             record = self.find(cell_id)
+        except ForeignRecord:
+            return "foreign"
         except DamagedRecord:
             return "damaged"
         return record.status if record else "absent"
@@ -103,15 +111,25 @@ class Store:
         """Put a cell's folder in its place, whole or not at all.
 
         A failed, diverged or damaged cell of the same id is replaced. A done one stays as it is:
-        the same id is the same spec, so its numbers are these.
+        the same id is the same spec, so its numbers are these. ForeignRecord for one that another
+        version wrote.
         """
-        if self.status(record.id) == "done":
+        try:
+            there = self.find(record.id)
+        except ForeignRecord:
+            raise
+        except DamagedRecord:
+            there = None
+        if there is not None and there.status == "done":
             return self._folder(record.id)
-        files = {RECORD: record.to_json().encode(), HISTORY: _history_csv(history).encode()}
+        files = {
+            RECORD: record.to_json().encode("utf-8", "backslashreplace"),
+            HISTORY: _history_csv(history).encode(),
+        }
         if tensors:
             files[PROMPTS] = _tensor_bytes(tensors)
         if log:
-            files[LOG] = log.encode()
+            files[LOG] = log.encode("utf-8", "backslashreplace")
         files[SUMS] = "".join(f"{_sha256(data)}  {name}\n" for name, data in files.items()).encode()
         try:
             self._write_aside(record.id, files)
@@ -192,18 +210,40 @@ def read_record(folder: Path) -> Record:
     """The record of a cell's folder, or DamagedRecord with the file, what is wrong, what to do."""
     data = read_checked(folder, RECORD)
     try:
-        fields = json.loads(data)
-        schema = fields.get("schema") if isinstance(fields, dict) else None
-        if schema not in READABLE:
-            known = ", ".join(map(str, READABLE))
-            raise _damaged(folder, RECORD, f"its schema is {schema}, this fplbench reads {known}")
-        return completed(Record.model_validate(fields))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise _damaged(folder, RECORD, f"{where}: {first['msg']}") from error
+        return record_of(json.loads(data))
     except ValueError as error:
-        raise _damaged(folder, RECORD, f"no JSON: {error}") from error
+        raise _foreign(folder, RECORD, reason(error)) from error
+    except RecursionError as error:
+        raise _foreign(folder, RECORD, "no JSON of a record: too deep") from error
+
+
+def record_of(fields: object) -> Record:
+    """A record from its JSON; ValueError if it is none that this version reads."""
+    schema = fields.get("schema") if isinstance(fields, dict) else None
+    if schema not in READABLE or isinstance(schema, bool):
+        newer = isinstance(schema, int) and schema > max(READABLE)
+        known = ", ".join(map(str, READABLE))
+        raise OtherSchema(
+            f"its schema is {_shown(schema)}, this fplbench reads {known}"
+            + ("; a newer one reads it" if newer else "")
+        )
+    return completed(Record.model_validate(fields))
+
+
+def _shown(value: object) -> str:
+    return str(value)[:40].encode("utf-8", "backslashreplace").decode()
+
+
+class OtherSchema(ValueError):
+    """A record that another version reads."""
+
+
+def reason(error: ValueError) -> str:
+    """Why `record_of`, or JSON itself, refused a record."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error) if isinstance(error, OtherSchema) else f"no JSON: {error}"
 
 
 def read_or_explain(folder: Path) -> Record | Problem:
@@ -216,20 +256,29 @@ def read_or_explain(folder: Path) -> Record | Problem:
 
 def read_history(folder: Path) -> pd.DataFrame:
     """history.csv of a cell's folder, a row a round."""
-    return pd.read_csv(io.BytesIO(read_checked(folder, HISTORY)))
+    data = read_checked(folder, HISTORY)
+    try:
+        return pd.read_csv(io.BytesIO(data))
+    except (ValueError, OverflowError) as error:
+        raise _foreign(folder, HISTORY, f"no table: {' '.join(str(error).split())}") from error
 
 
 def read_checked(folder: Path, name: str) -> bytes:
-    """A file of a cell's folder, if it still is what was written."""
+    """A file of a cell's folder, if it still is what was written, but for line ends: Git on Windows
+    changes them (autocrlf)."""
     try:
+        if Path(name).name != name or "\0" in name:
+            raise FileNotFoundError(errno.ENOENT, f"{SUMS} names no file", name)
         sums = (folder / SUMS).read_text(encoding="utf-8", errors="replace")
         data = (folder / name).read_bytes()
     except OSError as error:
         missing = Path(str(error.filename)).name
         raise _damaged(folder, missing, error.strerror or str(error)) from error
-    if f"{_sha256(data)}  {name}" not in sums.splitlines():
-        raise _damaged(folder, name, f"it is not what {SUMS} says was written")
-    return data
+    unix = data.replace(b"\r\n", b"\n")
+    for content in (data, unix, unix.replace(b"\n", b"\r\n")):
+        if f"{_sha256(content)}  {name}" in sums.splitlines():
+            return content
+    raise _damaged(folder, name, f"it is not what {SUMS} says was written")
 
 
 def _damaged(folder: Path, name: str, reason: str) -> DamagedRecord:
@@ -238,9 +287,16 @@ def _damaged(folder: Path, name: str, reason: str) -> DamagedRecord:
     )
 
 
+def _foreign(folder: Path, name: str, reason: str) -> ForeignRecord:
+    return ForeignRecord(
+        f"{folder / name} is whole, but this version of fplbench cannot read it ({reason}): read "
+        "it with the version that wrote it, or upgrade; keep it"
+    )
+
+
 def _history_csv(history: pd.DataFrame) -> str:
     columns = history.columns if len(history.columns) else ["round"]
-    return history.reindex(columns=columns).to_csv(index=False)
+    return history.reindex(columns=columns).to_csv(index=False, lineterminator="\n")
 
 
 def _tensor_bytes(tensors: dict[str, Tensor]) -> bytes:

@@ -164,8 +164,8 @@ def write(found: Comparison, folder: Path) -> list[Path]:
     lines += [f"{n}. {markdown(text)}." for n, text in enumerate(found.footnotes, 1)]
     table = pd.DataFrame([_values(pair, found.footnotes) for pair in found.pairs])
     paths = [folder / "published.md", folder / "published.csv"]
-    paths[0].write_text("\n".join(lines) + "\n", encoding="utf-8")
-    table.to_csv(paths[1], index=False)
+    paths[0].write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
+    table.to_csv(paths[1], index=False, errors="backslashreplace")
     return paths
 
 

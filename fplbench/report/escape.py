@@ -32,7 +32,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 
 def latex(text: object) -> str:
-    """One line of text for pdflatex; a character beyond Latin and Greek becomes its base, or ?."""
+    """One line of text; a letter beyond Latin and Greek stays, and then pdflatex will not do
+    (`beyond_pdflatex`); another character becomes its base, its number, or ?."""
     line = " ".join(str(text).split())
     return "".join(_LATEX.get(letter) or _latin(letter) for letter in line).replace("--", "-{}-")
 
@@ -41,7 +42,14 @@ def _latin(letter: str) -> str:
     if letter.isprintable() and ord(letter) < 0x180 and not 0x7F <= ord(letter) < 0xC0:
         return letter
     base = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
-    return "".join(_LATEX.get(part, part) for part in base if part.isprintable()) or "?"
+    plain = "".join(_LATEX.get(part, part) for part in base if part.isprintable())
+    kind = unicodedata.category(letter)[0]
+    return plain or (letter if kind in "LMN" else "?" if kind in "CZ" else f"U+{ord(letter):04X}")
+
+
+def beyond_pdflatex(text: str) -> bool:
+    """Whether a text of LaTeX has letters that lualatex or xelatex alone can set."""
+    return any(ord(letter) >= 0x180 for letter in text)
 
 
 def markdown(text: object) -> str:

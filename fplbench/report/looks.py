@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fplbench.machine.fonts import fit
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -111,6 +113,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     pdf, png = (path.with_name(f"{path.name}.{end}") for end in ("pdf", "png"))
     with matplotlib.rc_context(RC):
+        fit(figure)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once for both
         figure.savefig(pdf, metadata={"CreationDate": None})

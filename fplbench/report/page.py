@@ -84,7 +84,7 @@ def write_page(
     )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8", newline="\n")
+        out.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose another -o.") from error
     return out

@@ -17,6 +17,7 @@ from fplbench.errors import UserError
 from fplbench.plugins import registry
 from fplbench.plugins.format import Document, Format
 from fplbench.plugins.measure import DEFAULT
+from fplbench.records.atomic import OUT, writing
 from fplbench.report.captions import sentence, setting
 from fplbench.report.entries import FEWER, Entry
 from fplbench.report.groups import Group, free_name, split
@@ -82,12 +83,13 @@ def _write(document: Document, out: Path, formats: Sequence[Format] | None) -> l
     files: dict[str, str | bytes] = {}
     for each in formats if formats is not None else usual_formats():
         files |= each.files(document)
-    out.mkdir(parents=True, exist_ok=True)
-    for file, content in files.items():
-        if isinstance(content, bytes):
-            (out / file).write_bytes(content)
-        else:
-            (out / file).write_text(content, encoding="utf-8")
+    with writing(out, OUT):
+        out.mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            if isinstance(content, bytes):
+                (out / file).write_bytes(content)
+            else:
+                (out / file).write_text(content, encoding="utf-8", errors="backslashreplace")
     return [out / file for file in files]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jinja2
 
 from fplbench.report.entries import Entry
-from fplbench.report.escape import latex
+from fplbench.report.escape import beyond_pdflatex, latex
 from fplbench.report.jinja import environment
 from fplbench.report.layout import WIDEST, Layout, Row
 
@@ -19,19 +19,32 @@ SISETUP = (
 )
 
 
+# Before a tabular with names of other scripts.
+BEYOND = "% Its names are beyond pdflatex: lualatex or xelatex, and a font with their letters.\n"
+
+
 def tabular(table: Layout, siunitx: bool = False) -> str:
     """A table's tabular."""
     template = _environment(siunitx).get_template("tabular.tex.j2")
-    return template.render(**_fields(table, siunitx))
+    text = template.render(**_fields(table, siunitx))
+    return BEYOND + text if beyond_pdflatex(text) else text
 
 
 def page(tables: Sequence[Layout], problems: Sequence[str], siunitx: bool = False) -> str:
     """A document that compiles, has the captions, and \\input's NAME.tex for each table."""
-    return (
-        _environment(False)
-        .get_template("tables.tex.j2")
-        .render(tables=tables, problems=problems, siunitx=siunitx, sisetup=SISETUP, widest=WIDEST)
-    )
+    template = _environment(False).get_template("tables.tex.j2")
+    beyond = any(beyond_pdflatex(tabular(table, siunitx)) for table in tables)
+    given = {
+        "tables": tables,
+        "problems": problems,
+        "siunitx": siunitx,
+        "sisetup": SISETUP,
+        "widest": WIDEST,
+    }
+    text = template.render(**given, beyond=beyond)
+    if not beyond and beyond_pdflatex(text):
+        text = template.render(**given, beyond=True)
+    return text
 
 
 @functools.cache

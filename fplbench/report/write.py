@@ -17,6 +17,7 @@ from fplbench.errors import UserError
 from fplbench.plugins.format import Format
 from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records import packed
+from fplbench.records.atomic import OUT, require_writable
 from fplbench.records.results import (
     HEADLINES,
     DamagedRecordWarning,
@@ -60,6 +61,7 @@ def write_tables(
 
     Clients' own numbers are of the last round alone, so another headline has no intervals of them.
     """
+    require_writable(output, OUT)
     found, _, table = _read_beside(results, reference, err, measure)
     clients = clients_of([] if headline else found, [], measure)
     if headline:
@@ -83,6 +85,7 @@ def write_pivot(
     asked: names of its rows, columns and metrics. headline: as in write_tables. measure: of all
     its metrics; None, as their names say.
     """
+    require_writable(output, OUT)
     rows, columns, metrics = asked
     if not rows or not metrics:
         raise UserError("A table needs --rows and --metric: for example --rows method.")
@@ -111,6 +114,7 @@ def show_stability(results: Path, out: Console, err: Console) -> None:
 
 def write_published(results: Path, output: Path, out: Console, err: Console) -> None:
     """Show our numbers beside published ones, write them and name the files."""
+    require_writable(output, OUT)
     from fplbench.report import beside
 
     table = read(results, err)
@@ -126,6 +130,7 @@ def write_plots(
     results: Path, output: Path, out: Console, err: Console, measure: str = DEFAULT
 ) -> None:
     """Draw all plots of a measure and name the files."""
+    require_writable(output, OUT)
     from fplbench.report import plots  # matplotlib, which tables do without
 
     table = read(results, err)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz import QUICK, for_minutes
-from hypothesis import given
+from fuzz import for_minutes, for_seconds
 from hypothesis import strategies as st
 from pictures import pixels
 from PIL import Image, features
@@ -137,18 +136,9 @@ def test_every_sample_is_a_picture_or_says_why(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_a_finding(tmp_path: Path) -> None:
-    @QUICK
-    @given(damaged())
-    def run(content: bytes) -> None:
-        check(tmp_path, content)
-
-    run()
+    for_seconds(damaged(), functools.partial(check, tmp_path))
 
 
 @pytest.mark.slow
 def test_a_damaged_file_is_a_finding_for_long(tmp_path: Path) -> None:
-    @given(damaged())
-    def run(content: bytes) -> None:
-        check(tmp_path, content)
-
-    assert for_minutes(run) > 0
+    assert for_minutes(damaged(), functools.partial(check, tmp_path)) > 0

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from miniature_table import MINIATURES, Small
 from miniatures import cifar10 as cifar10_batches
-from miniatures import pets, pets_zhou
+from miniatures import food, pets, pets_zhou
+from pictures import class_tree
 
 from fplbench.data.on_disk import OnDisk
 from fplbench.data.prepare import prepared
@@ -180,3 +181,75 @@ def test_facts_are_complete(name: str) -> None:
             assert each is None or whole is None or each * cls.classes == whole
     assert sum(cls.domain_images.values()) in (0, cls.images)
     assert cls.default_scenario in ("personal", "domains", "base2novel")
+
+
+SPLIT = {
+    "train": [["Forest\\0.jpg", 1, "Forest"], ["SeaLake\\0.jpg", 2, "SeaLake"]],
+    "val": [],
+    "test": [["Forest\\1.jpg", 1, "Forest"], ["SeaLake\\1.jpg", 2, "SeaLake"]],
+}
+
+
+def split_eurosat(root: Path, folder: str, content: bytes) -> Path:
+    class_tree(root / folder, {"AnnualCrop": 2, "Forest": 2, "SeaLake": 2})
+    path = root / Path(folder).parts[0] / "split_zhou_EuroSAT.json"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_split_file_of_windows_is_read(tmp_path: Path, encoding: str, line_end: str) -> None:
+    """With a mark before it, backslashes in paths, and labels that begin with 1."""
+    text = json.dumps(SPLIT, indent=1).replace("\n", line_end)
+    split_eurosat(tmp_path, "eurosat/2750", text.encode(encoding))
+    data = load("eurosat", tmp_path)
+    assert data.split_kind == ZHOU
+    assert data.classnames == ("Forest", "Sea or Lake")
+    assert data.train.labels.tolist() == data.test.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        (3, "not all numbers from 0"),
+        (0.5, "0.5 is no label"),
+        (True, "True is no label"),
+        ("two", "invalid literal"),
+        (1, "label 1 is 'Forest' and 'SeaLake'"),
+    ],
+)
+def test_labels_that_name_no_class_are_refused(tmp_path: Path, label: object, said: str) -> None:
+    wrong = {**SPLIT, "train": [SPLIT["train"][0], ["SeaLake/0.jpg", label, "SeaLake"]]}
+    wrong["test"] = [SPLIT["test"][0]]
+    split_eurosat(tmp_path, "eurosat/2750", json.dumps(wrong).encode())
+    with pytest.raises(UserError, match=said):
+        load("eurosat", tmp_path)
+
+
+@pytest.mark.parametrize("file", ["C:\\x\\0.jpg", "..\\..\\0.jpg", "\\\\server\\0.jpg"])
+def test_a_path_of_windows_does_not_lead_out(tmp_path: Path, file: str) -> None:
+    wrong = {**SPLIT, "train": [[file, 1, "Forest"]]}
+    split_eurosat(tmp_path, "eurosat/2750", json.dumps(wrong).encode())
+    with pytest.raises(UserError, match="leads out of the data set"):
+        load("eurosat", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "folder", ["EuroSAT_RGB", "eurosat/EuroSAT_RGB", "EuroSAT/EuroSAT", "eurosat/eurosat/2750"]
+)
+def test_other_publishers_folders_of_the_same_pictures(tmp_path: Path, folder: str) -> None:
+    class_tree(tmp_path / folder, {"AnnualCrop": 4, "SeaLake": 4})
+    data = load("eurosat", tmp_path)
+    assert data.classnames == ("Annual Crop Land", "Sea or Lake")
+    assert len(data.train.labels) + len(data.test.labels) == 8
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_of_windows_is_read(tmp_path: Path, encoding: str) -> None:
+    food(tmp_path)
+    before = load("food101", tmp_path).fingerprint
+    for path in (tmp_path / "food-101" / "meta").glob("*.txt"):
+        text = path.read_text().replace("/", "\\").replace("\n", "\r\n")
+        path.write_bytes(text.encode(encoding))
+    assert load("food101", tmp_path).fingerprint == before

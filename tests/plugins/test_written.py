@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from fplbench.plugin import Settings
 from pydantic import ValidationError
 
 from fplbench.cli.options import assignments, listed
 from fplbench.grid import gridfile
+from fplbench.plugins.base import Settings
 from fplbench.plugins.written import Swept, read, swept
 from fplbench.spec import Training
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -16,8 +17,18 @@ from make_records import make_history, make_record, write_done, write_stopped
 from pydantic import ValidationError
 
 from fplbench.errors import UserError
+from fplbench.grid.jobs import Job
+from fplbench.records.check import damage
 from fplbench.records.record import Metric, Record
-from fplbench.records.store import HISTORY, PROMPTS, RECORD, SUMS, DamagedRecord, Store
+from fplbench.records.store import (
+    HISTORY,
+    PROMPTS,
+    RECORD,
+    SUMS,
+    DamagedRecord,
+    ForeignRecord,
+    Store,
+)
 
 TENSORS = {"ctx": torch.arange(6.0).reshape(2, 3), "server": torch.ones(1, 3).expand(4, 3)}
 
@@ -156,21 +167,73 @@ def test_a_missing_file_is_named(store: Store, name: str) -> None:
     [
         ("{}", "schema is None"),
         ("[]", "schema is None"),
-        ('{"schema": 99}', "schema is 99"),
+        ('{"schema": 99}', "schema is 99, .* a newer one reads it"),
         ('{"schema": 1}', "id: Field required"),
         ("no json", "no JSON"),
+        ("[" * 100_000, "too deep"),
     ],
 )
-def test_a_record_of_another_make_is_refused_with_the_reason(
-    store: Store, text: str, reason: str
-) -> None:
-    folder = store.root / "foreign"
-    folder.mkdir(parents=True)
+def test_a_whole_record_of_another_make_is_kept(store: Store, text: str, reason: str) -> None:
+    record = make_record()
+    folder = write_done(store, record)
+    rewritten(folder, text)
+    with pytest.raises(ForeignRecord, match=reason) as caught:
+        store.find(record.id)
+    assert "delete" not in str(caught.value)
+    assert "upgrade; keep it" in str(caught.value)
+    assert store.status(record.id) == "foreign"
+    assert [line for line in damage(folder) if "delete" in line] == []
+    with pytest.raises(ForeignRecord):
+        write_done(store, record)
+    assert (folder / RECORD).read_text() == text
+
+
+def rewritten(folder: Path, text: str) -> None:
+    """Another record with its checksum, as another version would write it."""
     (folder / RECORD).write_text(text)
+    sums = (folder / SUMS).read_text().splitlines()
     digest = hashlib.sha256(text.encode()).hexdigest()
-    (folder / SUMS).write_text(f"{digest}  {RECORD}\n")
-    with pytest.raises(DamagedRecord, match=reason):
-        store.find("foreign")
+    lines = [line for line in sums if not line.endswith(RECORD)]
+    (folder / SUMS).write_text("".join(f"{line}\n" for line in [f"{digest}  {RECORD}", *lines]))
+
+
+def test_a_cell_of_another_version_is_not_computed_over(store: Store) -> None:
+    record = make_record()
+    fields = json.loads(record.to_json()) | {"schema": 99}
+    rewritten(write_done(store, record), json.dumps(fields))
+    assert Job(cell=None, id=record.id).settled(store)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("also_sums", [True, False])
+def test_line_ends_that_git_changed_are_no_damage(store: Store, also_sums: bool) -> None:
+    record = make_record()
+    folder = store.write(record, make_history(record), {}, log="a line\nanother\n")
+    for path in folder.iterdir():
+        if also_sums or path.name != SUMS:
+            path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert store.find(record.id) == record
+    assert len(store.history(record.id)) == 10
+    assert list(damage(folder)) == []
+
+
+def test_line_ends_that_were_windows_own_are_known_too(store: Store) -> None:
+    record = make_record()
+    folder = write_done(store, record)
+    windows = (folder / RECORD).read_bytes().replace(b"\n", b"\r\n")
+    rewritten(folder, windows.decode())
+    (folder / RECORD).write_bytes(windows.replace(b"\r\n", b"\n"))
+    sums = (folder / SUMS).read_text().splitlines()
+    digest = hashlib.sha256(windows).hexdigest()
+    (folder / SUMS).write_text("\n".join([f"{digest}  {RECORD}", *sums[1:]]))
+    assert store.find(record.id) == record
+
+
+def test_a_name_out_of_the_folder_is_no_file_of_it(store: Store) -> None:
+    folder = write_done(store, make_record())
+    with (folder / SUMS).open("a") as sums:
+        sums.write(f"{'0' * 64}  ../../secret\n{'0' * 64}  a\0b\n{'0' * 64}\n")
+    assert all("names no file" in line for line in damage(folder))
+    assert list(damage(folder))
 
 
 def test_a_damaged_cell_can_be_run_again(store: Store) -> None:

@@ -19,7 +19,7 @@ from fplbench.report.escape import latex, markdown
 from fplbench.report.pivot import Pivot, pivot
 from fplbench.report.tables import layouts, screen_tables, write_tables
 
-NASTY = r"50%_of {a} $x$ & #1 ~ ^ \evil <b> | é ± µ 漢 *"
+NASTY = r"50%_of {a} $x$ & #1 ~ ^ \evil <b> | é ± µ *"
 
 
 def test_wide_tables_are_cut_by_data_set(comparison: Path) -> None:
@@ -100,7 +100,6 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "tables.tex").read_text()
     assert r"\evil" not in text
     assert r"\textbackslash{}end\{table\}" in text
-    assert "漢" not in text
     md = (tmp_path / "out" / "tables.md").read_text()
     assert "<b>" not in md
     for line in md.splitlines():
@@ -110,7 +109,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
 
 def test_escapes() -> None:
     assert latex("a_b & 5% ± α\n--") == r"a\_b \& 5\% $\pm$ $\alpha$ -{}-"
-    assert latex("λ漢é\x00") == r"$\lambda$?é?"
+    assert latex("λ漢é\x00\u2603") == r"$\lambda$漢é?U+2603"
     assert markdown("a|b *c* <d> [e](f)\ng") == r"a\|b \*c\* &lt;d\> \[e\](f) g"
 
 
