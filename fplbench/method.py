@@ -17,12 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fplbench.clip.adapters import Adapters
 from fplbench.clip.prompts import Position as Position
 from fplbench.plugins.base import Plugin, one_line
 from fplbench.plugins.base import Settings as Settings
 
 Tensors = dict[str, Tensor]
-INPUTS = frozenset({"pooled", "patches"})
+EVERYBODY = -1
+"""In place of a client's id: a draw that is the same for all."""
+INPUTS = frozenset({"pooled", "patches", "pixels", "norms"})
 TRAVEL = ("begin", "upload", "aggregate", "download", "merge")
 """The hooks of a method that say what travels and what is made of it."""
 
@@ -35,7 +38,8 @@ class Param:
     otherwise it stays on its client.
     init: "same" gives all clients this value; "per client" draws it anew for each client, from
     that client's own generator.
-    lr_scale: this tensor's learning rate over the cell's.
+    lr_scale, decay_scale: this tensor's learning rate and weight decay over the cell's.
+    idle: nothing that is computed depends on it, so that weight decay alone moves it.
     """
 
     value: Tensor
@@ -43,6 +47,8 @@ class Param:
     shared: bool = True
     init: Literal["same", "per client"] = "same"
     lr_scale: float = 1.0
+    decay_scale: float = 1.0
+    idle: bool = False
 
 
 class Task(Protocol):
@@ -67,11 +73,47 @@ class Task(Protocol):
     def clip_text_features(self) -> Tensor:
         """[K, D], unit length: CLIP's own, from the data set's hand-written templates."""
 
-    def encode_prompts(self, ctx: Tensor, position: Position = "end") -> Tensor:
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The data set's hand-written prompts, each with one "{}" for the class name."""
+
+    def encode_prompts(
+        self,
+        ctx: Tensor,
+        position: Position = "end",
+        names: Sequence[str] | None = None,
+        deep: Mapping[int, Tensor] | None = None,
+        adapters: Adapters | None = None,
+    ) -> Tensor:
         """Text features of [SOS][ctx][class name].[EOT], not normalised, with gradient to ctx.
 
         ctx: [C, N, n, d], the same for all classes, or [C, N, K, n, d], one for each class.
         Contexts of their own for each image go into N. Returns [C, N, K, D].
+        names: other words in the place of the class names, K of them. deep: layer, from 0 ->
+        [C, N, n, d], what takes the context's place at the input of that layer of the tower.
+        adapters: place -> what is added there (fplbench.clip.adapters).
+        """
+
+    @property
+    def image_width(self) -> int:
+        """w, the size of an image prompt's vector."""
+
+    @property
+    def layers(self) -> tuple[int, int]:
+        """How many the text and the image tower have."""
+
+    def encode_images(
+        self,
+        embedded: Tensor,
+        prompts: Tensor | None = None,
+        deep: Mapping[int, Tensor] | None = None,
+        adapters: Adapters | None = None,
+    ) -> Tensor:
+        """Features of images through the frozen tower, not normalised, with gradient to prompts.
+
+        embedded: `Batch.embedded`. prompts: [C, N, n, w], n vectors behind the patches, without a
+        position. deep: layer, from 0 -> [C, N, n, w], what takes their place at the input of that
+        layer. adapters: place -> what is added there. Returns [C, N, B, D]; N is 1 without prompts.
         """
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
@@ -88,6 +130,9 @@ class Batch:
     mask: [C, B], False where a client has fewer images.
     pooled: [C, B, D], always there; patches: [C, B, M, D], None unless the method's `inputs` ask
     for them, in local steps its `step_inputs`; both unit length along D.
+    embedded: [C, B, L, w], class token and patches as the image tower's first norm reads them,
+    for methods that ask for "pixels"; see `Task.encode_images`. norms: [C, B], the length of each
+    pooled feature before it was made one, for those that ask for "norms".
     labels: [C, B], places in `trained_on`; None when predictions are wanted.
     class_mask: [C, K], the classes a client trains among; None for all, and in predictions.
     fixed: what `memory` and `prepare` returned for these clients, each [C, ...].
@@ -101,6 +146,8 @@ class Batch:
     mask: Tensor
     pooled: Tensor
     patches: Tensor | None = None
+    embedded: Tensor | None = None
+    norms: Tensor | None = None
     labels: Tensor | None = None
     class_mask: Tensor | None = None
     fixed: Tensors = field(default_factory=dict)
@@ -111,16 +158,24 @@ class Batch:
     generator: Callable[[str, int, int], torch.Generator] | None = None
 
     def draw(
-        self, purpose: str, make: Callable[[torch.Generator], Tensor], step: int | None = None
+        self,
+        purpose: str,
+        make: Callable[[torch.Generator], Tensor],
+        step: int | None = None,
+        alike: bool = False,
     ) -> Tensor:
         """[C, ...]: what `make` draws for each client, on the clients' device.
 
         step: draws of the same number are the same; by default each step has its own.
+        alike: all clients are given one draw.
         """
         if self.generator is None or self.clients is None:
             raise ValueError(f"{purpose}: only local steps draw at random")
-        number = self.step if step is None else step
-        drawn = [make(self.generator(purpose, c, number)) for c in self.clients.tolist()]
+        number, clients = self.step if step is None else step, self.clients.tolist()
+        if alike:
+            one = make(self.generator(purpose, EVERYBODY, number))
+            return one.expand(len(clients), *one.shape).to(self.mask.device)
+        drawn = [make(self.generator(purpose, c, number)) for c in clients]
         return torch.stack(drawn).to(self.mask.device)
 
 
@@ -180,7 +235,8 @@ class Method(Plugin):
 
     The engine calls, in this order: `init` and `begin` once; each round `download`, `merge`,
     `prepare` (no gradient), then for every step `losses`, `gradients` and `after_step`, then
-    `upload` and `aggregate`; in evaluation `encode` once a client and `logits` for its images.
+    `end_round`, `upload` and `aggregate`; in evaluation `for_test`, `merge` and `prepare`, `encode`
+    once a client and `logits` for its images.
 
     What travels and what is made of it (`TRAVEL`) may also be a strategy's (fplbench.strategy),
     which then takes the place of the method's own.
@@ -217,11 +273,6 @@ class Method(Plugin):
                 in_steps: object = made.step_inputs
             except Exception as error:
                 return f"{cls.__name__} cannot be made with {variant}: {one_line(error)}"
-            if isinstance(inputs, frozenset) and "pixels" in inputs:
-                return (
-                    f"{cls.__name__}.inputs asks for pixels, which no method is given yet: "
-                    f"ask for pooled, patches or both"
-                )
             if not isinstance(inputs, frozenset) or not inputs or not inputs <= INPUTS:
                 known = ", ".join(sorted(INPUTS))
                 return f"{cls.__name__}.inputs must be a frozenset of some of {known}"
@@ -231,7 +282,8 @@ class Method(Plugin):
 
     @property
     def inputs(self) -> frozenset[str]:
-        """The image features that it reads: "pooled", "patches" or both.
+        """What it reads of images: "pooled", "patches", "norms", and "pixels" if it changes the
+        image tower.
 
         A plain attribute of the class will do where no setting decides it.
         """
@@ -329,6 +381,15 @@ class Method(Plugin):
         """What each client receives, each [C, ...]; the server's tensors by default."""
         count = len(r.clients)
         return {name: value.expand(count, *value.shape) for name, value in server.items()}
+
+    def for_test(self, server: Tensors, r: Round) -> Tensors:
+        """What each client receives to be tested with; by default as for a round."""
+        return self.download(server, r)
+
+    def end_round(self, params: Tensors, r: Round) -> Tensors:
+        """Tensors that are not trained and that the end of a client's round changes, each [C, ...];
+        before `upload`."""
+        return {}
 
     def merge(self, params: Tensors, received: Tensors) -> Tensors:
         """A client's starting point: its own tensors, those received in place of the shared."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -69,9 +71,31 @@ def start_class_context(
     return start_context(settings, task, generator, len(task.classnames) if settings.csc else None)
 
 
-def text_features(ctx: Tensor, task: Task, position: Position) -> Tensor:
-    """[C, K, D], unit length, of one prompt a client: ctx [C, n, d] or [C, K, n, d]."""
-    return F.normalize(task.encode_prompts(ctx.unsqueeze(1), position).squeeze(1), dim=-1)
+def text_features(
+    ctx: Tensor,
+    task: Task,
+    position: Position = "end",
+    names: Sequence[str] | None = None,
+    deep: Mapping[int, Tensor] | None = None,
+) -> Tensor:
+    """[C, K, D], unit length, of one prompt a client: ctx [C, n, d] or [C, K, n, d].
+
+    names, deep: as in `Task.encode_prompts`, deep [C, n, d] a layer.
+    """
+    inside = {layer: each.unsqueeze(1) for layer, each in (deep or {}).items()}
+    found = task.encode_prompts(ctx.unsqueeze(1), position, names, inside or None)
+    return F.normalize(found.squeeze(1), dim=-1)
+
+
+def behind(words: str, task: Task) -> Sequence[str] | None:
+    """The class names with constant words before them; None where there are no words."""
+    return [f"{words} {name}" for name in task.classnames] if words.strip() else None
+
+
+def deep_of(prompts: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+    """Image prompts [C, layers, n, w]: the first layer's and each other's, [C, 1, n, w]."""
+    first, *others = prompts.unsqueeze(2).unbind(1)
+    return first, dict(enumerate(others, start=1))
 
 
 def cosine_logits(images: Tensor, text: Tensor, task: Task) -> Tensor:

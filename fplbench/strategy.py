@@ -103,6 +103,9 @@ class Strategy(Method):
     def after_step(self, params: Tensors, grads: Tensors, batch: Batch) -> Tensors:
         return self.learner.after_step(params, grads, batch)
 
+    def end_round(self, params: Tensors, r: Round) -> Tensors:
+        return self.learner.end_round(params, r)
+
     def memory(self, task: Task, batch: Batch) -> Tensors:
         return self.learner.memory(task, batch)
 

@@ -145,3 +145,13 @@ def test_the_example_of_a_metric_is_in_the_record_and_in_a_table(
     code, printed, _ = call(["list", "metrics", "--plugins", str(plugins)], monkeypatch, capsys)
     assert code == 0
     assert "brier" in printed
+
+
+def test_the_files_that_pages_name_are_there() -> None:
+    named = re.compile(
+        r"\b(?:fplbench|tests|methods|datasets|docs)/[\w/]+\.(?:py|json|yaml|sh|md)\b"
+    )
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    found = {name for page in pages for name in named.findall(page.read_text())}
+    assert len(found) > 20
+    assert [n for n in sorted(found) if not (ROOT / n).exists() and n != "methods/NAME.py"] == []

@@ -85,12 +85,13 @@ def at_home(command: Command) -> Command:
 
     @functools.wraps(command)
     def call(*args: Any, **given: Any) -> None:
-        command(*map(_expanded, args), **{name: _expanded(each) for name, each in given.items()})
+        command(*map(home, args), **{name: home(each) for name, each in given.items()})
 
     return call  # type: ignore[return-value]
 
 
-def _expanded(value: Any) -> Any:
+def home(value: Any) -> Any:
+    """A path, or each of a list, with ~ expanded; anything else as it is."""
     if isinstance(value, list):
-        return [_expanded(each) for each in value]
+        return [home(each) for each in value]
     return Path(os.path.expanduser(value)) if isinstance(value, Path) else value

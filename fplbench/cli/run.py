@@ -20,6 +20,7 @@ from fplbench.cli.options import (
     RetryFailed,
     SkipBroken,
     assignments,
+    home,
     listed,
     listed_seeds,
 )
@@ -106,6 +107,7 @@ def run(
     **given: Any,
 ) -> None:
     """Run every method on every data set with every seed; what is done already is skipped."""
+    output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
     axes = {
         "methods": listed(methods, "--methods"),
         "strategies": listed(strategies, "--strategies"),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fplbench.clip.image import ImageFeatures, has_patches, image_features
 from fplbench.clip.prompts import Tokenizer
 from fplbench.clip.text import TextTower
+from fplbench.clip.vision import embed
 
 Preprocess = Callable[[Image], Tensor]
 
@@ -50,7 +51,14 @@ class Backbone:
     @property
     def has_patches(self) -> bool:
         """Whether `images` can give patches."""
-        return has_patches(self._visual)
+        return has_patches(self.visual)
+
+    def embedded(self, pixels: Tensor) -> Tensor:
+        """Embedded patches of pixels [B, 3, H, W], [B, L, w], as ImageTower reads them.
+
+        UserError: a tower that takes no prompts.
+        """
+        return embed(self.visual, pixels)
 
     @property
     def preprocess_id(self) -> str:
@@ -62,10 +70,10 @@ class Backbone:
 
         UserError: patches of a tower that has none.
         """
-        return image_features(self._visual, pixels, patches)
+        return image_features(self.visual, pixels, patches)
 
     @property
-    def _visual(self) -> nn.Module:
+    def visual(self) -> nn.Module:
         visual: nn.Module = self.model.visual
         return visual
 

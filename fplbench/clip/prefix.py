@@ -8,7 +8,7 @@ first layer's projections of the class names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,17 +65,27 @@ def known_tokens(blocks: Blocks, x: Tensor) -> list[Tensor]:
     return found
 
 
-def run(blocks: Blocks, context: Tensor, known: Sequence[Tensor], tail: Tail) -> Tensor:
+def run(
+    blocks: Blocks,
+    context: Tensor,
+    known: Sequence[Tensor],
+    tail: Tail,
+    deep: Mapping[int, Tensor] | None = None,
+) -> Tensor:
     """The output where the tail is read, [P, R E, d].
 
     context: [P, n, d], embedded with positions; known: what `known_tokens` returned.
+    deep: layer -> [P, n, d], what takes the context's place at its input.
     """
+    deep = deep or {}
+    context = deep.get(0, context)
     prompts, n, _ = context.shape
     bins, most = tail.ends.shape
     x = torch.cat([context, tail.x.expand(prompts, -1, -1)], dim=1)  # [P, n + R W, d]
     qkv = torch.cat([project(blocks[0], context), tail.first.expand(prompts, -1, -1)], dim=1)
     for i, (block, before) in enumerate(zip(blocks[:-1], known, strict=False)):
         if i:
+            x = _overwritten(x, deep.get(i))
             qkv = project(block, x)
         x = _finish(block, x, attend_in_bins(qkv, before, tail.mask, n))
     # In the last layer the others are only seen: they need no more than keys and values.
@@ -83,6 +93,7 @@ def run(blocks: Blocks, context: Tensor, known: Sequence[Tensor], tail: Tail) ->
     width = tail.x.shape[1] // bins
     places = (n + width * lines + tail.ends).flatten()
     if len(blocks) > 1:
+        x = _overwritten(x, deep.get(len(blocks) - 1))
         q, kv = project(block, x[:, places], last=1), project(block, x, first=1)
     else:
         q, kv = qkv[:, places, : x.shape[-1]], qkv[..., x.shape[-1] :]
@@ -91,6 +102,11 @@ def run(blocks: Blocks, context: Tensor, known: Sequence[Tensor], tail: Tail) ->
     q = q.reshape(*q.shape[:2], bins, most, -1)
     attended = attend(q, k, v, tail.mask[lines, tail.ends - width])  # [P, H, R, E, d/H]
     return _finish(block, x[:, places], attended.flatten(2, 3).transpose(1, 2).flatten(2))
+
+
+def _overwritten(x: Tensor, context: Tensor | None) -> Tensor:
+    """x: [P, n + R W, d] with another context, [P, n, d]."""
+    return x if context is None else torch.cat([context, x[:, context.shape[1] :]], dim=1)
 
 
 def _heads_first(block: ResidualAttentionBlock, y: Tensor) -> Tensor:

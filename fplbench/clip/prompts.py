@@ -98,7 +98,8 @@ class PromptTokens:
         length = self.vocabulary.padded_length(max(map(len, ids)))
         read = [self.vocabulary.read(len(row), length) for row in ids]
         padded = [row + filler * (length - len(row)) for row in ids]
-        return Layout(*(torch.tensor(x, device=self.device) for x in (padded, slots, read)))
+        parts = (padded, slots, read)
+        return Layout(*(torch.tensor(x, dtype=torch.long, device=self.device) for x in parts))
 
 
 class Vocabulary:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from fplbench.clip.prompts import Position
+from fplbench.clip.adapters import Adapters
+from fplbench.clip.prompts import Position, PromptTokens
 from fplbench.clip.text import TextTower
+from fplbench.clip.vision import ImageTower
 from fplbench.dataset import IntArray
 
 
@@ -18,6 +20,7 @@ class PromptTask:
 
     templates: each with one "{}" for the class name. logit_scale: scalar, exponentiated, on the
     tower's device. prompts_through: the same tower in another precision, for prompts alone.
+    visual: the image tower, for methods that change it.
     """
 
     def __init__(
@@ -27,7 +30,9 @@ class PromptTask:
         templates: Sequence[str],
         logit_scale: Tensor,
         prompts_through: TextTower | None = None,
+        visual: nn.Module | None = None,
     ) -> None:
+        self.visual = visual
         self.tower = tower
         self.prompts_through = prompts_through or tower
         self.classnames = tuple(classnames)
@@ -35,6 +40,7 @@ class PromptTask:
         self.logit_scale = logit_scale
         self.names = tower.tokenize(self.classnames)
         self._whole: tuple[PromptTask, IntArray] | None = None
+        self._others: dict[tuple[str, ...], PromptTokens] = {}
 
     @property
     def width(self) -> int:
@@ -60,9 +66,48 @@ class PromptTask:
         by_class = features.reshape(len(names), len(self.templates), -1)  # [K, templates, D]
         return F.normalize(by_class.mean(1), dim=-1)
 
-    def encode_prompts(self, ctx: Tensor, position: Position = "end") -> Tensor:
+    def encode_prompts(
+        self,
+        ctx: Tensor,
+        position: Position = "end",
+        names: Sequence[str] | None = None,
+        deep: Mapping[int, Tensor] | None = None,
+        adapters: Adapters | None = None,
+    ) -> Tensor:
         """[C, N, K, D]; see `Task`."""
-        return self.prompts_through.encode_prompts(ctx, self.names, position)
+        tokens = self.names
+        if names is not None:
+            key = tuple(names)
+            if key not in self._others:
+                self._others[key] = self.tower.tokenize(key)
+            tokens = self._others[key]
+        return self.prompts_through.encode_prompts(ctx, tokens, position, deep, adapters)
+
+    @cached_property
+    def images(self) -> ImageTower:
+        """UserError: there is none that takes prompts."""
+        if self.visual is None:
+            raise ValueError("this task was made without an image tower")
+        return ImageTower(self.visual)
+
+    @property
+    def image_width(self) -> int:
+        return self.images.width
+
+    @property
+    def layers(self) -> tuple[int, int]:
+        """Of the text and of the image tower."""
+        return len(self.tower.transformer.resblocks), self.images.layers
+
+    def encode_images(
+        self,
+        embedded: Tensor,
+        prompts: Tensor | None = None,
+        deep: Mapping[int, Tensor] | None = None,
+        adapters: Adapters | None = None,
+    ) -> Tensor:
+        """[C, N, B, D]; see `Task`."""
+        return self.images.encode(embedded, prompts, deep, adapters)
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """[len(texts), D]; see `Task`."""
@@ -75,6 +120,13 @@ class PromptTask:
     def subset(self, classes: IntArray) -> PromptTask:
         """The task of some of the classes, in the order given by their indices."""
         names = [self.classnames[k] for k in classes]
-        part = PromptTask(self.tower, names, self.templates, self.logit_scale, self.prompts_through)
+        part = PromptTask(
+            self.tower,
+            names,
+            self.templates,
+            self.logit_scale,
+            self.prompts_through,
+            self.visual,
+        )
         part._whole = (self, classes)
         return part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
 from weakref import WeakKeyDictionary
 
@@ -12,6 +12,7 @@ from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.transformer import TextTransformer, Transformer
 from torch import Tensor, nn
 
+from fplbench.clip.adapters import Adapters, Block, per_block
 from fplbench.clip.prefix import Tail, can_share, known_tokens, project, run
 from fplbench.clip.prompts import Layout, Position, PromptTokens, Tokenizer, Vocabulary
 from fplbench.errors import UserError
@@ -85,12 +86,16 @@ class TextTower:
         ctx: Tensor,
         names: PromptTokens,
         position: Position = "end",
+        deep: Mapping[int, Tensor] | None = None,
+        adapters: Adapters | None = None,
         *,
         general: bool = False,
     ) -> Tensor:
         """Text features of the prompts, [C, N, K, D], not normalised, with gradient to ctx.
 
         ctx: [C, N, n, d], the same for all classes, or [C, N, K, n, d], one for each class.
+        deep: layer, from 0 -> [C, N, n, d], what takes the context's place at its input.
+        adapters: place -> what is added there, see `Adapters`.
         general: take the general way even where less has to be computed.
         UserError: a prompt has more tokens than the tower reads.
         """
@@ -99,10 +104,19 @@ class TextTower:
                 f"a context is [C, N, n, {self.width}] or [C, N, K, n, {self.width}], "
                 f"not {list(ctx.shape)}"
             )
-        if general or not self._plain:
-            return self._encode_general(ctx, names, position)
-        if self.shares_prefix(ctx, position):
-            return self._encode_shared(ctx, names)
+        deep = {} if deep is None else dict(deep)
+        layers = len(self.transformer.resblocks)
+        if any(not 0 <= layer < layers for layer in deep):
+            raise UserError(
+                f"contexts for layer {max(deep)} of a text tower that has {layers}, counted from "
+                f"0: make the prompts at most {layers} layers deep"
+            )
+        if adapters:
+            return self._encode_general(ctx, names, position, deep, adapters)
+        if self.shares_prefix(ctx, position) and not general:
+            return self._encode_shared(ctx, names, deep)
+        if general or not self._plain or deep:
+            return self._encode_general(ctx, names, position, deep)
         return self._encode_apart(ctx, names, position)
 
     def shares_prefix(self, ctx: Tensor, position: Position) -> bool:
@@ -150,12 +164,28 @@ class TextTower:
         x = self._embed(torch.tensor(ids, device=self.device))
         return self._run(self.transformer, x, torch.tensor(read, device=self.device))
 
-    def _encode_general(self, ctx: Tensor, names: PromptTokens, position: Position) -> Tensor:
+    def _encode_general(
+        self,
+        ctx: Tensor,
+        names: PromptTokens,
+        position: Position,
+        deep: Mapping[int, Tensor],
+        adapters: Adapters | None = None,
+    ) -> Tensor:
         """Every prompt from beginning to [EOT], whatever the tower and the position."""
         layout = names.layout(ctx.shape[-2], position)
         x = self._placed(ctx, layout)
+        if adapters and 0 in adapters:
+            x = x + adapters[0](x.flatten(1, 3)).view_as(x)
         read = layout.read.repeat(ctx.shape[0] * ctx.shape[1])
-        return self._run(self._computing, x.flatten(0, 2), read).reshape(*x.shape[:3], -1)
+        slots = layout.slots.repeat(ctx.shape[0] * ctx.shape[1], 1)  # [C N K, n]
+        inside = {
+            layer: (slots, each[:, :, None].expand(-1, -1, x.shape[2], -1, -1).flatten(0, 2))
+            for layer, each in deep.items()
+        }
+        added = per_block(adapters, len(ctx))
+        found = self._run(self._computing, x.flatten(0, 2), read, inside, added)
+        return found.reshape(*x.shape[:3], -1)
 
     def _placed(self, ctx: Tensor, layout: Layout) -> Tensor:
         """[C, N, K, L, d]: the contexts among the embedded words, without positions."""
@@ -167,20 +197,45 @@ class TextTower:
         x[:, :, classes, layout.slots] = ctx
         return x
 
-    def _run(self, transformer: Transformer, x: Tensor, read: Tensor) -> Tensor:
-        """x: [B, L, d], embedded without positions; read: [B]. Returns features [B, D]."""
+    def _run(
+        self,
+        transformer: Transformer,
+        x: Tensor,
+        read: Tensor,
+        inside: Mapping[int, tuple[Tensor, Tensor]] | None = None,
+        added: Mapping[int, Block] | None = None,
+    ) -> Tensor:
+        """x: [B, L, d], embedded without positions; read: [B]. Returns features [B, D].
+
+        inside: layer -> the places [B, n] that its input has vectors [B, n, d] put into. added:
+        layer -> what its output has added, of what its first norm gives.
+        """
         length, dtype = x.shape[1], next(transformer.parameters()).dtype
         mask = None if self.attn_mask is None else self.attn_mask[:length, :length].to(dtype)
-        x = transformer((x + self.positional_embedding[:length]).to(dtype), attn_mask=mask)
+        x = (x + self.positional_embedding[:length]).to(dtype)
+        if not inside and not added:
+            x = transformer(x, attn_mask=mask)
+        else:
+            lines = torch.arange(len(x), device=x.device)[:, None]
+            for layer, block in enumerate(transformer.resblocks):
+                if inside and layer in inside:
+                    places, vectors = inside[layer]
+                    x = x.index_put((lines, places), vectors.to(dtype))
+                extra = added[layer](block.ln_1(x)) if added and layer in added else 0
+                x = block(x, attn_mask=mask) + extra
         return self._finish(x[torch.arange(len(x), device=x.device), read])
 
-    def _encode_shared(self, ctx: Tensor, names: PromptTokens) -> Tensor:
+    def _encode_shared(
+        self, ctx: Tensor, names: PromptTokens, deep: Mapping[int, Tensor]
+    ) -> Tensor:
         """[SOS][context] once for each client and prompt; for each class only what follows."""
         n, flat = ctx.shape[-2], ctx.flatten(0, 1)  # [P, n, d]
         packed, head = names.packed(n), self.vocabulary.head
         context = (flat + self.positional_embedding[head : head + n]).to(self._dtype)
         blocks = self._computing.resblocks
-        x = run(blocks, context, self._known(), self._tail(names, n))[:, packed.where]  # [P, K, d]
+        inside = {layer: each.flatten(0, 1).to(self._dtype) for layer, each in deep.items()}
+        x = run(blocks, context, self._known(), self._tail(names, n), inside)
+        x = x[:, packed.where]  # [P, K, d]
         return self._finish(x).reshape(*ctx.shape[:2], len(names), -1)
 
     def _encode_apart(self, ctx: Tensor, names: PromptTokens, position: Position) -> Tensor:

@@ -74,7 +74,10 @@ def gradients(candidate: Candidate) -> str | None:
     player = Player.anew(candidate)
     if not player.trained:
         return "nothing is trained"
+    specs = candidate.make().init(task(), torch.Generator().manual_seed(0))
     for name, grad in player.step(scene(candidate))[1].items():
+        if specs[name].idle:
+            continue
         if not bool(grad.isfinite().all()) or not bool(grad.flatten(1).any(1).all()):
             raise Failed(
                 f"{name!r} is trained, but a client has no gradient of it: no term of the loss "

@@ -91,24 +91,24 @@ def backbone() -> Backbone:
 
 
 @cache
-def tower(dtype: torch.dtype = torch.float32) -> tuple[TextTower, Tensor]:
-    """The embedded backbone's text tower and logit scale, in a precision."""
+def tower(dtype: torch.dtype = torch.float32) -> tuple[TextTower, Tensor, nn.Module]:
+    """The embedded backbone's text tower, logit scale and image tower, in a precision."""
     tiny = backbone()
     if dtype == torch.float32:
-        return tiny.text, tiny.logit_scale
+        return tiny.text, tiny.logit_scale, tiny.visual
     model = copy.deepcopy(tiny.model).to(dtype)
-    return TextTower(model, tiny.tokenizer), tiny.logit_scale.to(dtype)
+    return TextTower(model, tiny.tokenizer), tiny.logit_scale.to(dtype), model.visual
 
 
 @cache
 def task(classnames: tuple[str, ...] = CLASSES, dtype: torch.dtype = torch.float32) -> PromptTask:
     """The task of a class list."""
-    text, scale = tower(dtype)
-    return PromptTask(text, classnames, TEMPLATES, scale)
+    text, scale, visual = tower(dtype)
+    return PromptTask(text, classnames, TEMPLATES, scale, visual=visual)
 
 
 def task_on(device: torch.device) -> PromptTask:
-    """The task of CLASSES on a device, with a text tower of its own."""
+    """The task of CLASSES on a device, with towers of its own."""
     tiny = backbone()
     model = copy.deepcopy(tiny.model)
     for part in model.modules():
@@ -117,7 +117,8 @@ def task_on(device: torch.device) -> PromptTask:
         for key, value in part.named_buffers(recurse=False):
             part._buffers[key] = value.to(device)
     text = TextTower(model, tiny.tokenizer)
-    return PromptTask(text, CLASSES, TEMPLATES, tiny.logit_scale.to(device))
+    scale = tiny.logit_scale.to(device)
+    return PromptTask(text, CLASSES, TEMPLATES, scale, visual=model.visual)
 
 
 @dataclass(frozen=True)
@@ -198,19 +199,26 @@ def scene(candidate: Candidate, seed: int = 0) -> Scene:
         }
 
     server = before = make().begin(specs, CLIENTS)
-    sent = make().upload(spread(start, trained), r)
+    ended = spread(make().merge(dict(start), make().download(server, r)), trained)
+    ended |= make().end_round(ended, r)
+    sent = make().upload(ended, r)
     if sent:
         server = make().aggregate(server, sent, r)
     received = make().download(server, r)
-    params = spread(make().merge(dict(start), received), trained)
+    params = spread(make().merge(ended | start_of(start, trained), received), trained)
     received = spread(received, [name for name, t in received.items() if t.is_floating_point()])
     method = make()
-    batch = _batch("patches" in method.step_inputs, noise)
-    memory, exam = (_batch("patches" in method.inputs, noise) for _ in range(2))
+    batch = _batch(method.step_inputs, noise)
+    memory, exam = (_batch(method.inputs, noise) for _ in range(2))
     allowed = torch.rand(CLIENTS, len(CLASSES), generator=noise) < 0.5
     batch = replace(batch, class_mask=_with_own(allowed, batch))
     exam = replace(exam, labels=None, training=False, clients=None, generator=None)
     return Scene(params, received, batch, memory, exam, before)
+
+
+def start_of(tensors: Tensors, trained: Collection[str]) -> Tensors:
+    """Those that are trained."""
+    return {name: tensors[name] for name in trained}
 
 
 def _with_own(allowed: Tensor, batch: Batch) -> Tensor:
@@ -218,19 +226,27 @@ def _with_own(allowed: Tensor, batch: Batch) -> Tensor:
     return allowed.scatter(1, batch.labels, True)
 
 
-def _batch(with_patches: bool, noise: torch.Generator) -> Batch:
+def _batch(inputs: frozenset[str], noise: torch.Generator) -> Batch:
     shape, width = (CLIENTS, IMAGES), task().embed_dim
     count = IMAGES - torch.arange(CLIENTS)
     patches = F.normalize(torch.randn(*shape, PATCHES, width, generator=noise), dim=-1)
     return Batch(
         mask=torch.arange(IMAGES) < count[:, None],
         pooled=F.normalize(torch.randn(*shape, width, generator=noise), dim=-1),
-        patches=patches if with_patches else None,
+        patches=patches if "patches" in inputs else None,
+        embedded=embedded(shape, noise) if "pixels" in inputs else None,
+        norms=5 + torch.rand(shape, generator=noise) if "norms" in inputs else None,
         labels=torch.randint(len(CLASSES), shape, generator=noise),
         trained_on=CLASSES,
         clients=torch.arange(CLIENTS),
         generator=partial(rng.generator, 0),
     )
+
+
+def embedded(shape: tuple[int, ...], noise: torch.Generator) -> Tensor:
+    """Patches before the image tower, [*shape, L, w]."""
+    width = task().image_width
+    return 0.3 * torch.randn(*shape, 1 + PATCHES, width, generator=noise)
 
 
 @dataclass(frozen=True)
@@ -333,4 +349,6 @@ def images_for(method: Method, count: int, classes: int, seed: int) -> Images:
         labels=np.arange(count, dtype=np.int64) % classes,
         pooled=F.normalize(torch.randn(count, width, generator=noise), dim=-1),
         patches=patches if "patches" in method.inputs else None,
+        embedded=embedded((count,), noise) if "pixels" in method.inputs else None,
+        norms=5 + torch.rand(count, generator=noise) if "norms" in method.inputs else None,
     )

@@ -133,7 +133,7 @@ def _tested(
     epochs = federation.method.test_epochs
     if not epochs:
         data = federation.local_data(clients.tolist())
-        return federation.models(federation.round_of(clients, index), data)
+        return federation.models(federation.round_of(clients, index), data, tested=True)
     if training is None:
         raise ValueError(f"{federation.method.label} trains before a test: say how")
     order = by_falling_steps(federation, clients, training)
@@ -164,7 +164,7 @@ def _grade(
     labels = _positions(exam, test)[rows.clamp(min=0)]
     text = federation.method.encode(models.params, task)
     sums: dict[tuple[str, str], Sums] = {}
-    patches = 1 if test.patches is None else test.patches.shape[1]
+    patches = max(1 if t is None else t.shape[1] for t in (test.patches, test.embedded))
     width = max(1, ELEMENTS_AT_ONCE[device.type] // (len(rows) * len(exam.classes) * patches))
     for first in range(0, rows.shape[1], width):
         part = slice(first, first + width)
@@ -175,6 +175,16 @@ def _grade(
                 None
                 if test.patches is None
                 else gather(test.patches, rows[:, part].clamp(min=0), device)
+            ),
+            embedded=(
+                None
+                if test.embedded is None
+                else gather(test.embedded, rows[:, part].clamp(min=0), device)
+            ),
+            norms=(
+                None
+                if test.norms is None
+                else gather(test.norms, rows[:, part].clamp(min=0), device)
             ),
             fixed=models.fixed,
             training=False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from fplbench.features.images import Images
 from fplbench.method import Method, Param, Round, Task, Tensors
 from fplbench.scenario import Clients
 
+KINDS = ("pooled", "patches", "embedded", "norms")
+"""Of features, as images have them."""
 NUDGE = 1e-6
 """How far a moved start is from the one drawn: about eight times float32's rounding."""
 
@@ -129,10 +132,11 @@ class Federation:
         return generator
 
     @torch.no_grad()
-    def models(self, r: Round, data: LocalData | None) -> Models:
+    def models(self, r: Round, data: LocalData | None, tested: bool = False) -> Models:
         """What the clients of r start from: their own tensors and what they receive.
 
         data: their training images, for methods with a memory; None leaves the memory empty.
+        tested: whether it is for a test.
         """
         count = len(r.clients)
         params = {
@@ -143,7 +147,8 @@ class Federation:
             ).to(self.device)
             for name in self.specs
         }
-        received = self.method.download(self.server, r)
+        bring = self.method.for_test if tested else self.method.download
+        received = bring(self.server, r)
         sent = sum(t.numel() * t.element_size() for t in received.values())
         received = {name: t.to(self.device) for name, t in received.items()}
         params = {name: t.clone() for name, t in self.method.merge(params, received).items()}
@@ -156,8 +161,9 @@ class Federation:
     @torch.no_grad()
     def shared_model(self) -> Models | None:
         """The shared prompt alone, as one client without memory; None where there is none."""
+        received = self.method.for_test(self.server, self.round_of(torch.zeros(1).long(), 0))
         params = {
-            name: (self.server[name] if name in self.shared else spec.value)[None].to(self.device)
+            name: (received[name] if name in self.shared else spec.value[None]).to(self.device)
             for name, spec in self.specs.items()
         }
         alone = self.method.alone(params, self.shared)
@@ -179,14 +185,17 @@ class Federation:
         class_mask = self.scenario.class_mask
         views = [self.images.epoch_view(epoch) for epoch in epochs]
         used = sorted({0, *views})
-        pooled, patches, plain = self.images.pooled, self.images.patches, index
+        found: dict[str, Any] = {kind: getattr(self.images, kind) for kind in KINDS}
+        plain = index
         if used != [0] or self.device.type != "cpu":
             rows, plain = index.unique(return_inverse=True)
             every = [[self.images, *self.images.views][view] for view in used]
-            pooled = torch.cat([view.pooled[rows] for view in every])
-            if patches is not None:
-                kept = [view.patches for view in every]
-                patches = torch.cat([each[rows] for each in kept if each is not None])
+            found = {
+                kind: None
+                if first is None
+                else torch.cat([getattr(view, kind)[rows] for view in every])
+                for kind, first in found.items()
+            }
             step = len(rows)
         else:
             step = 0
@@ -196,8 +205,10 @@ class Federation:
             rows=(torch.stack(by_epoch) if by_epoch else plain[None]).to(self.device),
             labels=labels.to(self.device),
             mask=mask.to(self.device),
-            pooled=pooled.to(self.device),
-            patches=None if patches is None else patches.to(self.device),
+            pooled=found["pooled"].to(self.device),
+            patches=_on(self.device, found["patches"]),
+            embedded=_on(self.device, found["embedded"]),
+            norms=_on(self.device, found["norms"]),
             class_mask=(
                 None
                 if class_mask is None
@@ -240,6 +251,10 @@ class Federation:
             {name: t.clone() for name, t in each.items()} for each in found.values()
         )
         self.times = state["times"].clone()
+
+
+def _on(device: torch.device, features: Tensor | None) -> Tensor | None:
+    return None if features is None else features.to(device)
 
 
 def gather(features: Tensor, index: Tensor, device: torch.device) -> Tensor:

@@ -124,6 +124,8 @@ class _Part:
 
 def _sent(federation: Federation, r: Round, models: Models, terms: Tensors) -> _Part:
     """Clients keep what is theirs, and send what the method says."""
+    with torch.no_grad():
+        models.params.update(federation.method.end_round(models.params, r))
     federation.keep(r.clients, models.params)
     with torch.no_grad():
         sent = federation.method.upload(models.params, r)

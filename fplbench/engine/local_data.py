@@ -24,8 +24,8 @@ class Draws:
 class LocalData:
     """The training images of C clients, padded to the largest client, on the device.
 
-    pooled: [R, D]; patches: [R, M, D]; features of R images, those of these clients among them, in
-    whatever precision they are kept; a batch has them in float32.
+    pooled: [R, D]; patches: [R, M, D]; embedded: [R, L, w]; norms: [R]; features of R images, those
+    of these clients among them, in whatever precision they are kept; a batch has them in float32.
     plain: [C, S], where each client's images are; rows: [E, C, S], where the view of them is that
     an epoch trains on.
     labels: [C, S], places in trained_on, the class names of training; mask: [C, S];
@@ -41,6 +41,8 @@ class LocalData:
     class_mask: Tensor | None
     trained_on: tuple[str, ...] = ()
     patches_in_steps: bool = True
+    embedded: Tensor | None = None
+    norms: Tensor | None = None
 
     def everything(self) -> Batch:
         """All images of each client as they are, for Method.memory."""
@@ -48,6 +50,8 @@ class LocalData:
             mask=self.mask,
             pooled=self.pooled[self.plain].float(),
             patches=None if self.patches is None else self.patches[self.plain].float(),
+            embedded=None if self.embedded is None else self.embedded[self.plain].float(),
+            norms=None if self.norms is None else self.norms[self.plain],
             labels=self.labels,
             class_mask=self.class_mask,
             trained_on=self.trained_on,
@@ -71,6 +75,8 @@ class LocalData:
             mask=mask,
             pooled=self.pooled[rows].float(),
             patches=None if patches is None else patches[rows].float(),
+            embedded=None if self.embedded is None else self.embedded[rows].float(),
+            norms=None if self.norms is None else self.norms[rows],
             labels=self.labels[clients, index],
             class_mask=None if self.class_mask is None else self.class_mask[:k],
             fixed={name: value[:k] for name, value in fixed.items()},

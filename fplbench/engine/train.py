@@ -18,7 +18,7 @@ from fplbench import rng
 from fplbench.engine.federation import Federation, Models
 from fplbench.engine.local_data import Draws, LocalData
 from fplbench.errors import Diverged
-from fplbench.method import Batch, Method, Round, Task, Tensors
+from fplbench.method import Batch, Method, Param, Round, Task, Tensors
 from fplbench.spec import Training
 
 
@@ -140,7 +140,7 @@ def _differentiate(total: Tensor, leaves: Tensors, keep: bool = False) -> Tensor
 class SGD:
     """torch.optim.SGD's rule over stacked clients: each row has a momentum of its own.
 
-    v <- momentum * v + (g + weight_decay * p);  p <- p - lr * lr_scale * v, in place.
+    v <- momentum * v + (g + weight_decay * decay_scale * p);  p <- p - lr * lr_scale * v, in place.
     lr: one for all clients, or [C] on the device, one for each.
     """
 
@@ -150,12 +150,21 @@ class SGD:
         momentum: float,
         weight_decay: float,
         lr_scales: Mapping[str, float] | None = None,
+        decay_scales: Mapping[str, float] | None = None,
     ) -> None:
         self.lr = lr
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.lr_scales = dict(lr_scales or {})
+        self.decay_scales = dict(decay_scales or {})
         self._velocity: Tensors = {}
+
+    @classmethod
+    def of(cls, specs: Mapping[str, Param], lr: float, momentum: float, weight_decay: float) -> SGD:
+        """With the scales that the tensors have of their own."""
+        rates = {name: spec.lr_scale for name, spec in specs.items()}
+        decays = {name: spec.decay_scale for name, spec in specs.items()}
+        return cls(lr, momentum, weight_decay, rates, decays)
 
     @torch.no_grad()
     def step(self, params: Tensors, grads: Tensors) -> None:
@@ -165,7 +174,8 @@ class SGD:
                 self._velocity[name] = torch.zeros_like(params[name])
             moved = params[name][: len(grad)]
             velocity = self._velocity[name][: len(grad)]
-            velocity.mul_(self.momentum).add_(grad).add_(moved, alpha=self.weight_decay)
+            decay = self.weight_decay * self.decay_scales.get(name, 1.0)
+            velocity.mul_(self.momentum).add_(grad).add_(moved, alpha=decay)
             scale = self.lr_scales.get(name, 1.0)
             if isinstance(self.lr, Tensor):
                 each = (self.lr[: len(grad)] * scale).view(-1, *[1] * (grad.dim() - 1))
@@ -188,11 +198,8 @@ def train_locally(
     steps = draw_steps(
         r.sizes.tolist(), ids, training.batch_size, epochs, federation.seed, r.index
     ).to(federation.device)
-    optimizer = SGD(
-        training.lr_of(r.index),
-        training.momentum,
-        training.weight_decay,
-        {name: spec.lr_scale for name, spec in federation.specs.items()},
+    optimizer = SGD.of(
+        federation.specs, training.lr_of(r.index), training.momentum, training.weight_decay
     )
     terms = train_clients(
         federation.method,

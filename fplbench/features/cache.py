@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,12 @@ FloatArray = NDArray[np.float32] | NDArray[np.float16]
 
 # Patches are 196 times as many as pooled features in a ViT-B/16 and rounded to float16 on disk;
 # docs/performance.md says what that does to logits. A kind's name is part of its file's name.
-KINDS = {"pooled": torch.float32, "patches-f16": torch.float16}
+KINDS = {
+    "pooled": torch.float32,
+    "patches-f16": torch.float16,
+    "embedded": torch.float32,
+    "norms": torch.float32,
+}
 IMAGES_AT_ONCE = 64
 DECODERS = 4
 READ_AT_ONCE = 1 << 24  # bytes
@@ -52,11 +57,15 @@ class Features:
     """Features of all images of a split, unit length along D, mapped from disk; writing
     to them changes no file.
 
-    pooled: [M, D], float32; patches: [M, P, D], float16, None unless asked for.
+    pooled: [M, D], float32; patches: [M, P, D], float16; embedded: [M, L, w], float32, not of unit
+    length: patches before the image tower; norms: [M], float32, the length of each pooled feature
+    before it was made one. All but pooled are None unless asked for.
     """
 
     pooled: FloatArray
     patches: FloatArray | None = None
+    embedded: FloatArray | None = None
+    norms: FloatArray | None = None
 
 
 def features(
@@ -68,6 +77,8 @@ def features(
     device: torch.device | str,
     progress: Progress | None = None,
     view: int = 0,
+    embedded: bool = False,
+    norms: bool = False,
 ) -> Features:
     """The features of one split, from the cache or computed.
 
@@ -83,7 +94,7 @@ def features(
             f"the cache folder {cache} cannot be made ({error.strerror}): name another one"
         ) from error
     key = _key(backbone, data, split, view)
-    paths = {kind: cache / f"{key}.{kind}.npy" for kind in _kinds(patches)}
+    paths = {kind: cache / f"{key}.{kind}.npy" for kind in _kinds(patches, embedded, norms)}
     found = {kind: _open(path) for kind, path in paths.items()}
     if any(array is None for array in found.values()):
         with FileLock(cache / f"{key}.lock"):
@@ -93,17 +104,18 @@ def features(
                 images = {"train": data.train, "test": data.test}[split].images
                 if view:
                     images = Seen(images, view, min(backbone.image_size))
-                batches = _encode(backbone, images, "patches-f16" in missing, device, progress)
+                batches = _encode(backbone, images, missing, device, progress)
                 _write(batches, len(images), missing)
                 found |= {kind: _open(path) for kind, path in missing.items()}
     pooled = found["pooled"]
     if pooled is None:
         raise RuntimeError(f"{paths['pooled']} was damaged as soon as it was written")
-    return Features(pooled, found.get("patches-f16"))
+    return Features(pooled, found.get("patches-f16"), found.get("embedded"), found.get("norms"))
 
 
-def _kinds(patches: bool) -> tuple[str, ...]:
-    return tuple(KINDS) if patches else ("pooled",)
+def _kinds(patches: bool, embedded: bool, norms: bool) -> tuple[str, ...]:
+    asked = {"pooled": True, "patches-f16": patches, "embedded": embedded, "norms": norms}
+    return tuple(kind for kind in KINDS if asked[kind])
 
 
 def _key(backbone: Backbone, data: Data, split: str, view: int) -> str:
@@ -178,11 +190,11 @@ def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 def _encode(
     backbone: Backbone,
     images: Sequence[Image],
-    patches: bool,
+    missing: Collection[str],
     device: torch.device | str,
     progress: Progress | None,
 ) -> Iterator[dict[str, Tensor]]:
-    """Batches of unit-length features, in order.
+    """Batches of the missing kinds of features, in order.
 
     All images are read before a fault is reported, so that one error names them all.
     """
@@ -191,10 +203,15 @@ def _encode(
     faults: list[tuple[int, str]] = []
     for start, pixels in _pixels(backbone, images, faults):
         if not faults:
-            found = backbone.images(pixels.to(device), patches=patches)
-            batch = {"pooled": F.normalize(found.pooled, dim=-1)}
-            if found.patches is not None:
-                batch["patches-f16"] = F.normalize(found.patches, dim=-1)
+            pixels, batch = pixels.to(device), {}
+            if "embedded" in missing:
+                batch["embedded"] = backbone.embedded(pixels)
+            if set(missing) != {"embedded"}:
+                found = backbone.images(pixels, patches="patches-f16" in missing)
+                batch["pooled"] = F.normalize(found.pooled, dim=-1)
+                batch["norms"] = found.pooled.norm(dim=-1)
+                if found.patches is not None:
+                    batch["patches-f16"] = F.normalize(found.patches, dim=-1)
             yield batch
         if progress is not None:
             progress(min(start + IMAGES_AT_ONCE, len(images)), len(images))

@@ -13,7 +13,9 @@ from fplbench.dataset import IntArray
 class Images:
     """Features and labels of one split, in host memory or mapped from disk.
 
-    pooled: [M, D]; patches: [M, P, D], None where the method does not ask for them.
+    pooled: [M, D]; patches: [M, P, D], None where the method does not ask for them; embedded:
+    [M, L, w], embedded patches before the image tower, None likewise; norms: [M], the lengths of
+    pooled features, None likewise.
     labels: [M], indices into the data set's class names.
     views: the same images cropped and flipped, views 1, 2 ... beside this one, which is view 0.
     """
@@ -22,6 +24,8 @@ class Images:
     pooled: Tensor
     patches: Tensor | None
     views: tuple[Images, ...] = ()
+    embedded: Tensor | None = None
+    norms: Tensor | None = None
 
     def epoch_view(self, epoch: int) -> int:
         """The view that an epoch, counted from 0 over all rounds, is trained on."""

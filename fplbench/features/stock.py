@@ -125,7 +125,13 @@ class Workbench:
         progress: Progress | None,
     ) -> Images:
         key = (backbone, dataset, split, view)
-        if key not in self._images or ("patches" in inputs and self._images[key].patches is None):
+        kept = self._images.get(key)
+        if (
+            kept is None
+            or ("patches" in inputs and kept.patches is None)
+            or ("pixels" in inputs and kept.embedded is None)
+            or ("norms" in inputs and kept.norms is None)
+        ):
             data = self.data(dataset)
             found = features(
                 self.backbone(backbone),
@@ -136,14 +142,23 @@ class Workbench:
                 device=self.device,
                 progress=progress,
                 view=view,
+                embedded="pixels" in inputs | self.place.inputs,
+                norms="norms" in inputs | self.place.inputs,
             )
             self._images[key] = Images(
                 labels=(data.train if split == "train" else data.test).labels,
                 pooled=torch.from_numpy(found.pooled),
                 patches=None if found.patches is None else torch.from_numpy(found.patches),
+                embedded=None if found.embedded is None else torch.from_numpy(found.embedded),
+                norms=None if found.norms is None else torch.from_numpy(found.norms),
             )
         every = self._images[key]
-        return every if "patches" in inputs else replace(every, patches=None)
+        return replace(
+            every,
+            patches=every.patches if "patches" in inputs else None,
+            embedded=every.embedded if "pixels" in inputs else None,
+            norms=every.norms if "norms" in inputs else None,
+        )
 
     def task_for(
         self, backbone: str, dataset: str, precision: Precision = "fp32"
@@ -151,7 +166,8 @@ class Workbench:
         """From class indices [K] of a data set to the task over those classes; kept."""
         data, frozen = self.data(dataset), self.backbone(backbone)
         tower = self._tower(backbone, precision)
-        whole = PromptTask(frozen.text, data.classnames, data.templates, frozen.logit_scale, tower)
+        names, templates = data.classnames, data.templates
+        whole = PromptTask(frozen.text, names, templates, frozen.logit_scale, tower, frozen.visual)
 
         def task(classes: IntArray) -> Task:
             key = (backbone, dataset, precision, classes.tobytes())

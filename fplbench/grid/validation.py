@@ -78,5 +78,7 @@ def _features(images: Images, rows: IntArray) -> Images:
         labels=images.labels[rows],
         pooled=images.pooled[index],
         patches=None if images.patches is None else images.patches[index],
+        embedded=None if images.embedded is None else images.embedded[index],
+        norms=None if images.norms is None else images.norms[index],
         views=tuple(_features(view, rows) for view in images.views),
     )

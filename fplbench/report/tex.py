@@ -12,13 +12,15 @@ from fplbench.report.escape import beyond_pdflatex, latex
 from fplbench.report.jinja import environment
 from fplbench.report.layout import WIDEST, Layout, Row
 
-# Before a tabular with names of other scripts.
-BEYOND = "% Its names are beyond pdflatex: lualatex or xelatex, and a font with their letters.\n"
 # What a document that takes siunitx's tables must say once.
 SISETUP = (
     r"\sisetup{uncertainty-mode=separate, group-separator={,}, group-minimum-digits=4, "
     r"text-series-to-math=true, reset-text-series=false, table-number-alignment=center}"
 )
+
+
+# Before a tabular with names of other scripts.
+BEYOND = "% Its names are beyond pdflatex: lualatex or xelatex, and a font with their letters.\n"
 
 
 def tabular(table: Layout, siunitx: bool = False) -> str:
@@ -31,11 +33,18 @@ def tabular(table: Layout, siunitx: bool = False) -> str:
 def page(tables: Sequence[Layout], problems: Sequence[str], siunitx: bool = False) -> str:
     """A document that compiles, has the captions, and \\input's NAME.tex for each table."""
     template = _environment(False).get_template("tables.tex.j2")
-    fields = {"tables": tables, "problems": problems, "siunitx": siunitx}
-    fields |= {"sisetup": SISETUP, "widest": WIDEST}
-    text = template.render(**fields, beyond=False)
-    parts = [text, *(tabular(table, siunitx) for table in tables)]
-    return template.render(**fields, beyond=True) if any(map(beyond_pdflatex, parts)) else text
+    beyond = any(beyond_pdflatex(tabular(table, siunitx)) for table in tables)
+    given = {
+        "tables": tables,
+        "problems": problems,
+        "siunitx": siunitx,
+        "sisetup": SISETUP,
+        "widest": WIDEST,
+    }
+    text = template.render(**given, beyond=beyond)
+    if not beyond and beyond_pdflatex(text):
+        text = template.render(**given, beyond=True)
+    return text
 
 
 @functools.cache

@@ -29,7 +29,7 @@ def state(federation: Federation) -> dict[str, torch.Tensor]:
     return {f"server.{k}": v for k, v in federation.server.items()} | federation.private
 
 
-TRAINED = [name for name in FOUND if name != "zeroshot"]
+TRAINED = [name for name in FOUND if name not in ("zeroshot", "tipadapter")]
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -40,7 +40,7 @@ def test_chunks_change_nothing(federation: Make, name: str) -> None:
         run_round(cut, TRAINING, index, chunk=Chunk(1))
     for key, value in state(whole).items():
         # Rounding, grown over two rounds of steps.
-        close = 1e-4 * float(value.abs().max())
+        close = 1e-4 * float(value.double().abs().max())
         torch.testing.assert_close(state(cut)[key], value, rtol=0, atol=close)
     test = images(12, seed=2)
     ours, theirs = evaluate(whole, test, 2, chunk=Chunk(3)), evaluate(cut, test, 2, chunk=Chunk(2))

@@ -131,7 +131,7 @@ def test_hold_out_each_is_a_cell_for_each_domain(bench: Workbench) -> None:
 
 
 def test_all_mistakes_are_said_at_once(bench: Workbench) -> None:
-    text = refusal(bench, methods=("promptfll", "fedpgq"), datasets=("digit",))
+    text = refusal(bench, methods=("promptfll", "fedpgpp"), datasets=("digit",))
     for wanted in ("did you mean 'promptfl'", "did you mean 'fedpgp'", "did you mean 'digits'"):
         assert wanted in text
     text = refusal(bench, options={"hold_out": "x"}, sets={"promptfl.mu": 1, "n_ctxx": 2})

@@ -15,8 +15,9 @@ from torch.testing import assert_close
 from fplbench.method import Method
 from fplbench.plugins import registry
 
-FOLDER = Path(registry.__file__).parent / "methods"
+FOLDER = Path(registry.__file__).parents[1] / "methods"
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
+README = Path(__file__).parents[2] / "README.md"
 METHODS = registry.methods().classes
 
 
@@ -31,6 +32,19 @@ def test_each_method_shares_what_the_docs_say_that_its_paper_shares(name: str) -
     assert all(spec.init == "same" for spec in specs.values())
 
 
+def test_the_readme_lists_what_the_registry_finds() -> None:
+    section = README.read_text().split("## What is here")[1].split("\n## ")[0]
+    _, methods, strategies = section.split("\n\n", 2)
+    listed = [re.findall(r"`(\w+)`", text.partition("): ")[2]) for text in (methods, strategies)]
+    assert listed == [list(METHODS), list(registry.strategies().classes)]
+
+
+def test_the_page_has_a_row_for_each_strategy() -> None:
+    table = PAGE.read_text().split("## How they travel")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert sorted(rows) == list(registry.strategies().classes)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_setting_says_where_its_default_comes_from(name: str) -> None:
     for key, field in METHODS[name].Config.model_fields.items():
@@ -41,12 +55,13 @@ def test_every_setting_says_where_its_default_comes_from(name: str) -> None:
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_a_method_file_imports_the_core_alone(path: Path) -> None:
     allowed = {"__future__", "typing", "torch", "torch.nn.functional", "pydantic"}
+    allowed |= {"collections.abc", "math", "fplbench.layers"}
     allowed |= {"fplbench.method", "fplbench.prompts", "fplbench.transport"}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             assert {alias.name for alias in node.names} <= allowed
         if isinstance(node, ast.ImportFrom):
-            assert node.module in allowed
+            assert node.module in allowed or str(node.module).startswith("fplbench.methods.")
 
 
 @pytest.mark.parametrize(

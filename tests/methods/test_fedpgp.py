@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import random_clients as some
@@ -23,9 +24,11 @@ class CountingTask(PromptTask):
         super().__init__(clip.text, some.CLASSES, ["a {}."], clip.logit_scale)
         self.encoded: list[int] = []
 
-    def encode_prompts(self, ctx: Tensor, position: Position = "end") -> Tensor:
+    def encode_prompts(
+        self, ctx: Tensor, position: Position = "end", *others: Any, **named: Any
+    ) -> Tensor:
         self.encoded.append(ctx.shape[1])
-        return super().encode_prompts(ctx, position)
+        return super().encode_prompts(ctx, position, *others, **named)
 
 
 def fedpgp(**settings: object) -> FedPGP:

@@ -190,8 +190,11 @@ def test_a_file_that_is_mended_works_at_the_next_look(tmp_path: Path) -> None:
             "mine",
             "needs a default: a",
         ),
-        (method_text(extra="inputs = frozenset({'pixel'})"), "mine", "some of patches, pooled"),
-        (method_text(extra="inputs = frozenset({'pixels'})"), "mine", "asks for pixels, which no"),
+        (
+            method_text(extra="inputs = frozenset({'pixel'})"),
+            "mine",
+            "some of norms, patches, pixels",
+        ),
         (method_text(extra="inputs = {'pooled'}"), "mine", "must be a frozenset"),
         (
             method_text(extra="step_inputs = frozenset({'patches'})"),

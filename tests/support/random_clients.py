@@ -29,12 +29,14 @@ def backbone() -> Backbone:
 @cache
 def task(classnames: Sequence[str] = CLASSES) -> PromptTask:
     clip = backbone()
-    return PromptTask(clip.text, classnames, ["a photo of a {}.", "a {}."], clip.logit_scale)
+    templates = ["a photo of a {}.", "a {}."]
+    return PromptTask(clip.text, classnames, templates, clip.logit_scale, visual=clip.visual)
 
 
 def method(name: str, **settings: object) -> Method:
     kind = registry.methods().get(name)
-    return kind(kind.Config(**{"n_ctx": 3, **settings} if name != "zeroshot" else settings))
+    short = {"n_ctx": 3} if "n_ctx" in kind.Config.model_fields else {}
+    return kind(kind.Config(**short | settings))
 
 
 def params(chosen: Method, clients: int, seed: int = 0) -> Tensors:

@@ -30,8 +30,8 @@ def task() -> PromptTask:
     vision = {"layers": 1, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 16}
     text = {"layers": 2, "width": 32, "heads": 2}
     model = CLIP(EMBED, vision, text).eval().requires_grad_(False)
-    tower = TextTower(model, SimpleTokenizer())
-    return PromptTask(tower, CLASSES, ("a photo of a {}.",), torch.tensor(10.0))
+    tower, templates = TextTower(model, SimpleTokenizer()), ("a photo of a {}.",)
+    return PromptTask(tower, CLASSES, templates, torch.tensor(10.0), visual=model.visual)
 
 
 def images(count: int, seed: int, patches: int = 4) -> Images:
@@ -41,6 +41,8 @@ def images(count: int, seed: int, patches: int = 4) -> Images:
         labels=np.arange(count, dtype=np.int64) % len(CLASSES),
         pooled=F.normalize(torch.randn(count, EMBED, generator=g), dim=-1),
         patches=F.normalize(torch.randn(count, patches, EMBED, generator=g), dim=-1),
+        norms=3 + torch.rand(count, generator=g),
+        embedded=0.5 * torch.randn(count, 1 + patches, 32, generator=g),
     )
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from adapters.base import Adapter, Setting
 from adapters.contexts import CONTEXTS
+from adapters.federated import FEDERATED
+from adapters.learners import LEARNERS
+from adapters.towers import TOWERS
 
-ADAPTERS: dict[str, Adapter] = {**CONTEXTS}
+ADAPTERS: dict[str, Adapter] = {**CONTEXTS, **LEARNERS, **FEDERATED, **TOWERS}
 
 __all__ = ["ADAPTERS", "Adapter", "Setting"]

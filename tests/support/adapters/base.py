@@ -78,10 +78,6 @@ class Adapter:
     def templates(self, case: Case) -> list[str]:
         return ["a photo of a {}."]
 
-    def pixels(self) -> bool:
-        """Whether the method reads images themselves."""
-        return False
-
     def compared(self, s: Setting) -> dict[str, Tensor]:
         """More of what is expected: the format's name -> ours."""
         return {}
@@ -175,6 +171,8 @@ class Setting:
             mask=batch.mask,
             pooled=batch.pooled,
             patches=batch.patches,
+            embedded=batch.embedded,
+            norms=batch.norms,
             fixed=batch.fixed,
             training=False,
             trained_on=batch.trained_on,
@@ -190,9 +188,12 @@ class Setting:
         purpose: str,
         make: Callable[[torch.Generator], Tensor],
         step: int | None = None,
+        alike: bool = False,
     ) -> Tensor:
         """In place of Batch.draw: what the case has recorded between two draws of our own."""
         wanted = self.adapter.drawn(self.case, purpose, self.step)
+        if alike:
+            return wanted.expand(3, *wanted.shape)
         beside = [make(torch.Generator().manual_seed(each)) for each in (1, 2)]
         return torch.stack([beside[0], wanted.to(beside[0].dtype), beside[1]])
 
@@ -207,7 +208,13 @@ def setting_of(case: Case, adapter: Adapter) -> Setting:
     """Three clients, the case between two random ones with more images."""
     backbone = backbone_of(case)
     templates = adapter.templates(case)
-    task = PromptTask(backbone.text, case.classnames, templates, backbone.logit_scale)
+    task = PromptTask(
+        backbone.text,
+        case.classnames,
+        templates,
+        backbone.logit_scale,
+        visual=backbone.visual,
+    )
     method = adapter.made(case)
     specs = method.init(task, torch.Generator().manual_seed(0))
     ours = adapter.ours(case.group("init."))
@@ -220,7 +227,7 @@ def setting_of(case: Case, adapter: Adapter) -> Setting:
     }
     received = adapter.received(case, params)
     params |= {name: _between(value, noise) for name, value in adapter.beside(case).items()}
-    data = _data(case, noise, backbone)
+    data = _data(case, noise, backbone, "pixels" in method.inputs)
     fixed = method.prepare(params, received, task)
     return Setting(case, adapter, method, task, specs, params, data, fixed)
 
@@ -235,7 +242,7 @@ def _between(value: Tensor, noise: torch.Generator) -> Tensor:
     return torch.stack([first, value, last])
 
 
-def _data(case: Case, noise: torch.Generator, backbone: Backbone) -> LocalData:
+def _data(case: Case, noise: torch.Generator, backbone: Backbone, pixels: bool) -> LocalData:
     if "input.image_features" in case.tensors:
         features = case.of("input.image_features")
     else:
@@ -243,11 +250,17 @@ def _data(case: Case, noise: torch.Generator, backbone: Backbone) -> LocalData:
     rows = len(features) + PADDING
     beside = torch.randn(3, rows, *features.shape[1:], generator=noise)
     beside[PLACE, : len(features)] = features
+    norms = beside.norm(dim=-1)
     beside = F.normalize(beside, dim=-1)
     labels = torch.randint(len(case.classnames), (3, rows), generator=noise)
     labels[PLACE, : len(features)] = case.of("input.labels")
     mask = torch.ones(3, rows, dtype=torch.bool)
     mask[PLACE, len(features) :] = False
+    embedded = None
+    if pixels:
+        every = torch.randn(3 * rows, 3, *case.of("input.images").shape[2:], generator=noise)
+        every[PLACE * rows : PLACE * rows + len(features)] = case.of("input.images")
+        embedded = backbone.embedded(every)
     with_patches = features.dim() == 3  # the class token, then the patches
     return LocalData(
         labels=labels,
@@ -258,4 +271,6 @@ def _data(case: Case, noise: torch.Generator, backbone: Backbone) -> LocalData:
         patches=beside[:, :, 1:].flatten(0, 1) if with_patches else None,
         class_mask=None,
         trained_on=case.classnames,
+        embedded=embedded,
+        norms=(norms[:, :, 0] if with_patches else norms).flatten(),
     )
