@@ -77,16 +77,24 @@ class FedSEPT(Method):
 
     def gate(self, params: Tensors, images: Tensor) -> Tensor:
         """[C, B, M]."""
-        d = images.shape[-1]
-        value, bias = params["router_qkv"][:, 2 * d :], params["router_qkv_bias"][:, 2 * d :]
-        x = linear(linear(images, value, bias), params["router_out"], params["router_out_bias"])
-        x = layer_norm(x, params["router_norm"], params["router_norm_bias"])
-        return linear(x, params["router_head"], params["router_head_bias"]).softmax(-1)
+        # In float64: experts start so alike that the router's gradients are what is left of sums
+        # that cancel.
+        d, router = (
+            images.shape[-1],
+            {name: t.double() for name, t in params.items() if name.startswith("router")},
+        )
+        value, bias = router["router_qkv"][:, 2 * d :], router["router_qkv_bias"][:, 2 * d :]
+        x = linear(images.double(), value, bias)
+        x = linear(x, router["router_out"], router["router_out_bias"])
+        x = layer_norm(x, router["router_norm"], router["router_norm_bias"])
+        shares = linear(x, router["router_head"], router["router_head_bias"]).softmax(-1)
+        return shares.to(images.dtype)
 
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
-        gate = self.gate(params, batch.pooled)
-        each = torch.einsum("cbd,cmkd->cbmk", batch.pooled, text["t"])
-        return task.logit_scale * torch.einsum("cbm,cbmk->cbk", gate, each)
+        gate = self.gate(params, batch.pooled).double()
+        each = torch.einsum("cbd,cmkd->cbmk", batch.pooled.double(), text["t"].double())
+        mixed = torch.einsum("cbm,cbmk->cbk", gate, each).to(batch.pooled.dtype)
+        return task.logit_scale * mixed
 
     def losses(self, params: Tensors, batch: Batch, task: Task) -> Tensors:
         logits = self.logits(params, self.encode(params, task), batch, task)
