@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fplbench.layers import linear, start_linear
+from fplbench.clip.layers import linear, start_linear
 from fplbench.method import Batch, Method, Param, Task, Tensors
 from fplbench.prompts import cosine_logits
 
 
 class FedCLIP(Method):
-    """att(v) = softmax(W_2 tanh(W_1 v + b_1) + b_2),   v* = att(v) o v             (section 3.2)
+    """att(v) = softmax(W_2 tanh(W_1 v + b_1) + b_2),   v* = att(v) o v
 
     logits_k = s unit(v*) . t_k,   t_k of the data set's templates, frozen; cross-entropy. The
     adapter alone is trained and sent, and the server takes the mean weighted by images. No code

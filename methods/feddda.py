@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from fplbench.layers import linear, start_linear
+from fplbench.clip.layers import linear, start_linear
 from fplbench.method import Batch, Method, Param, Task, Tensors
 from fplbench.prompts import ContextSettings, cosine_logits, start_context
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from fplbench.layers import layer_norm, linear, start_linear, start_xavier
+from fplbench.clip.layers import layer_norm, linear, start_linear, start_xavier
 from fplbench.method import Batch, Method, Param, Task, Tensors, cross_entropy
 from fplbench.prompts import INIT_STD, ContextSettings, start_context
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from fplbench.layers import attention, layer_norm, linear, start_linear, start_xavier
+from fplbench.clip.layers import attention, layer_norm, linear, start_linear, start_xavier
 from fplbench.method import (
     Batch,
     Method,

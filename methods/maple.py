@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from fplbench.layers import linear, start_linear
+from fplbench.clip.layers import linear, start_linear
 from fplbench.method import Batch, Method, Param, Task, Tensors
 from fplbench.prompts import (
     INIT_STD,

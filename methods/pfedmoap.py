@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from fplbench.layers import linear, start_linear
+from fplbench.clip.layers import linear, start_linear
 from fplbench.method import Batch, Method, Param, Round, Task, Tensors, cross_entropy, mean_of
 from fplbench.prompts import ContextSettings, cosine_logits, start_context, text_features
 
