@@ -41,7 +41,7 @@ class Shapes(Dataset):
     name: ClassVar[str] = "shapes"
     summary: ClassVar[str] = "100 rendered classes of colour, pattern and shape"
     default_scenario: ClassVar[str] = "base2novel"
-    source: ClassVar[str] = "rendered by fplbench.embedded.render"
+    source: ClassVar[str] = "rendered by fplbench.render"
 
     def load(self, root: Path | None, cache: Path) -> Data:
         train, test, fingerprint = rendered_splits(RECIPE, cache)

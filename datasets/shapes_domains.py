@@ -53,7 +53,7 @@ class ShapesDomains(Dataset):
     name: ClassVar[str] = "shapes_domains"
     summary: ClassVar[str] = "10 rendered classes in 5 drawing styles, for feature shift"
     default_scenario: ClassVar[str] = "domains"
-    source: ClassVar[str] = "rendered by fplbench.embedded.render"
+    source: ClassVar[str] = "rendered by fplbench.render"
 
     def load(self, root: Path | None, cache: Path) -> Data:
         train, test, fingerprint = rendered_splits(RECIPE, cache)
