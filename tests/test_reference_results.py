@@ -12,6 +12,8 @@ from fplbench.features.stock import Workbench
 from fplbench.grid.journal import Journal
 from fplbench.grid.runner import run_cell
 from fplbench.machine import process
+from fplbench.plugins import registry
+from fplbench.plugins.provenance import version
 from fplbench.records.record import Record
 from fplbench.report import reference
 from fplbench.report.reference_rows import TOLERANCE
