@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(at_home(run))
+app.command()(run)  # expands ~ itself: nothing stands between the command and a cell
 app.command(name="list")(at_home(lists.list_))
 app.command()(at_home(lists.show))
 app.command()(at_home(store.status))

@@ -108,6 +108,7 @@ def run(
 ) -> None:
     """Run every method on every data set with every seed; what is done already is skipped."""
     output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
+    output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
     axes = {
         "methods": listed(methods, "--methods"),
         "strategies": listed(strategies, "--strategies"),

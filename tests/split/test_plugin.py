@@ -22,6 +22,8 @@ def say(
     """say(arguments, code=0): all that the command line says."""
     monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
 
+    monkeypatch.setenv("COLUMNS", "300")  # pytest's paths may be long
+
     def said(*arguments: str | Path, code: int = 0) -> str:
         ended, *texts = call([str(each) for each in arguments], monkeypatch, capsys)
         assert ended == code, texts
