@@ -10,6 +10,7 @@ import pytest
 from command_line import call
 from plugin_texts import scenario_text
 
+from fplbench.cli.consoles import out
 from fplbench.records.store import Store
 
 Call = Callable[..., str]
@@ -22,7 +23,7 @@ def say(
     """say(arguments, code=0): all that the command line says."""
     monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
 
-    monkeypatch.setenv("COLUMNS", "300")  # pytest's paths may be long
+    monkeypatch.setattr(out, "width", 300)  # pytest's paths may be long
 
     def said(*arguments: str | Path, code: int = 0) -> str:
         ended, *texts = call([str(each) for each in arguments], monkeypatch, capsys)
