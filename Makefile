@@ -21,10 +21,8 @@ demo: $(INSTALLED) ## Compare six methods on the embedded backbone and data sets
 	$(BIN)/fplbench plots $(RESULTS)/demo
 	$(BIN)/fplbench report $(RESULTS)/demo
 
-# Two processes, a file of tests in one of them; each computes on one thread.
-WORKERS ?= 2
 test: $(INSTALLED) ## Run the tests, without the slow ones and those for a GPU
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest
 
 lint: $(INSTALLED) ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
