@@ -1,4 +1,5 @@
-"""Tests compute on one thread: their tensors are so small that two threads mostly wait.
+"""Tests compute on one thread: their tensors are so small that two threads mostly wait. Freed
+memory is kept, as in a run.
 
 Commands that tests run in this process take more; they give their cores away as the command line
 does, which must be said before torch is there.
@@ -11,6 +12,9 @@ wait_briefly()
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from fplbench.machine.process import keep_freed_memory  # noqa: E402
+
+keep_freed_memory()
 torch.set_num_threads(1)
 
 # A deadline says how busy the machine is, not what is wrong with the code.

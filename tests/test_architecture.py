@@ -1,4 +1,4 @@
-"""docs/architecture.md says what is so: the way from a command to a loss, and the example."""
+"""docs/architecture.md says what is so: the way from a command to a loss."""
 
 from __future__ import annotations
 
@@ -62,30 +62,3 @@ def test_the_way_to_a_loss_is_as_short_as_it_says(
     assert [*frames, ("methods/NAME.py", own[0])] == told
     assert len(told) == 9
     assert len({file for file, _ in told}) == 6
-
-
-def examples(tmp_path: Path) -> Path:
-    """A folder with the page's executor and its format."""
-    codes = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    for name, code in zip(("executor.py", "format.py"), codes, strict=True):
-        (folder / name).write_text(code)
-    return folder
-
-
-def test_the_executor_and_the_format_of_the_page_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    plugins, out = examples(tmp_path), tmp_path / "out"
-    command = ["run", "--methods", "zeroshot", "--datasets", "digits", "--plugins", str(plugins)]
-    ended, _, err = call(
-        [*command, "--executor", "one_by_one", "--out", str(out)], monkeypatch, capsys
-    )
-    assert ended == 0, err
-    assert [json.loads(p.read_text())["status"] for p in out.glob("*/record.json")] == ["done"]
-    command = ["tables", str(out), "--formats", "wiki", "--plugins", str(plugins)]
-    assert call(command, monkeypatch, capsys)[0] == 0
-    (page,) = (out / "tables").iterdir()
-    assert page.name == "tables.wiki"
-    assert "Zero-shot CLIP ||" in page.read_text()

@@ -24,8 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Names = Annotated[list[str], typer.Argument(help="Data sets, or folder:PATH.")]
-Name = Annotated[str, typer.Argument(help="A data set, or folder:PATH.")]
+Names = Annotated[list[str], typer.Argument(help="Data sets, by the names that `data list` shows.")]
+Name = Annotated[str, typer.Argument(help="A data set, by the name that `data list` shows.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The picture; default: NAME-....png here.")]
 SCENARIO = flags.of_scenarios()
 Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", min=0)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What `fplbench list` lists."""
+    """What `fplbench list` lists; of plug-ins the registry's function of that name."""
 
     methods = "methods"
     strategies = "strategies"
@@ -64,26 +64,9 @@ def _listing(kind: Kind, plugins: Sequence[Path], root: Path | None) -> Renderab
         return _presets()
     if kind is Kind.backbones:
         return _backbones()
-    if kind is Kind.methods:
-        methods = registry.methods(plugins)
-        return Group(_methods(methods), *_broken(methods))
-    if kind is Kind.strategies:
-        strategies = registry.strategies(plugins)
-        return Group(_methods(strategies), *_broken(strategies))
-    if kind is Kind.datasets:
-        datasets = registry.datasets(plugins)
-        return Group(_datasets(datasets, root), *_broken(datasets))
-    if kind is Kind.scenarios:
-        scenarios = registry.scenarios(plugins)
-        return Group(_scenarios(scenarios), *_broken(scenarios))
-    if kind is Kind.metrics:
-        metrics = registry.metrics(plugins)
-        return Group(_metrics(metrics), *_broken(metrics))
-    if kind is Kind.formats:
-        formats = registry.formats(plugins)
-        return Group(_formats(formats), *_broken(formats))
-    executors = registry.executors(plugins)
-    return Group(_executors(executors), *_broken(executors))
+    found = getattr(registry, kind.value)(plugins)
+    table = _datasets(found, root) if kind is Kind.datasets else TABLES[kind](found)
+    return Group(table, *_broken(found))
 
 
 def _table(*columns: str) -> Table:
@@ -149,6 +132,16 @@ def _executors(executors: Found[Executor]) -> Table:
         flags = ", ".join("--" + key.replace("_", "-") for key in cls.Config.model_fields)
         _row(table, name, cls.summary, flags, executors.origins[name])
     return table
+
+
+TABLES: dict[Kind, Callable[[Any], Table]] = {
+    Kind.methods: _methods,
+    Kind.strategies: _methods,
+    Kind.scenarios: _scenarios,
+    Kind.metrics: _metrics,
+    Kind.formats: _formats,
+    Kind.executors: _executors,
+}
 
 
 def _presets() -> Group:

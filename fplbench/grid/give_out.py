@@ -137,5 +137,4 @@ def _bury(
             f"processes end before they reach a cell, {ATTEMPTS} times, the last time {back.lost}"
         )
     message = f"its process ended early {ATTEMPTS} times, the last time {back.lost}"
-    outcome = killed(job.cell, bench, message)
-    store.write(outcome.record, outcome.history, outcome.tensors, outcome.log)
+    killed(job.cell, bench, message).keep(store)

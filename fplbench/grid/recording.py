@@ -23,6 +23,7 @@ from fplbench.method import Method
 from fplbench.plugins.measure import DEFAULT, Measure, metric
 from fplbench.records import summary
 from fplbench.records.record import Failure, Metric, Record, Status
+from fplbench.records.store import Store
 from fplbench.records.words import said, scale
 from fplbench.spec import PROTOCOL, Cell
 from fplbench.strategy import learner_of
@@ -39,6 +40,10 @@ class Outcome:
     history: pd.DataFrame
     tensors: dict[str, Tensor]
     log: str = ""
+
+    def keep(self, store: Store) -> None:
+        """Write the cell's folder, whole or not at all."""
+        store.write(self.record, self.history, self.tensors, self.log)
 
 
 def recorded(

@@ -64,13 +64,18 @@ def cells_of(request: Request, bench: Workbench, device: str) -> list[Job]:
 
 def with_ids(cells: Sequence[Cell], bench: Workbench) -> list[Job]:
     """The cells with their ids; features as in `cells_of`."""
-    inputs = frozenset[str]().union(*(bench.method(cell).inputs for cell in cells))
-    bench.place = replace(bench.place, inputs=inputs)
+    read_together(cells, bench)
     kinds = [bench.methods.get(cell.method) for cell in cells]
     return [
         Job(cell, cell.id(bench.identity(cell, kind)))
         for cell, kind in zip(cells, kinds, strict=True)
     ]
+
+
+def read_together(cells: Sequence[Cell], bench: Workbench) -> None:
+    """From now on the bench has all features that these cells' methods read computed together."""
+    inputs = frozenset[str]().union(*(bench.method(cell).inputs for cell in cells))
+    bench.place = replace(bench.place, inputs=inputs)
 
 
 def again(cells: Sequence[Job], store: Store) -> list[Job]:

@@ -81,7 +81,7 @@ class Runner:
                 finally:
                     journal.close()
                 if not held.lost():
-                    self.store.write(outcome.record, outcome.history, outcome.tensors, outcome.log)
+                    outcome.keep(self.store)
                     journal.discard()
 
     def _taken(self, jobs: Sequence[Job], once: bool) -> Generator[tuple[Job, Held], None, None]:

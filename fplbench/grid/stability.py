@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from fplbench.features.stock import Workbench
 from fplbench.grid.jobs import Job
+from fplbench.grid.run import read_together
 from fplbench.grid.stale import Made, earlier, together
 from fplbench.machine import process
 from fplbench.records.record import Record
@@ -70,9 +71,7 @@ def moved_starts(chosen: Found, asked: Asked, bench: Workbench) -> tuple[Work, l
         refused.append(
             f"{label}{some}: not repeated, since the record was made before {why}; run it again."
         )
-    cells = [job.cell for jobs in work.values() for job in jobs]
-    inputs = frozenset[str]().union(*(bench.method(cell).inputs for cell in cells))
-    bench.place = replace(bench.place, inputs=inputs)
+    read_together([job.cell for jobs in work.values() for job in jobs], bench)
     return work, refused
 
 

@@ -34,6 +34,8 @@ SMALL = {
     "clients": 5, "shots": 4, "rounds": 3, "local_epochs": 1, "batch_size": 20, "evaluations": 1,
 }  # fmt: skip
 TRAINED = [name for name in METHODS.classes if name != "zeroshot"]
+FEW_WORDS = {"n_ctx": 4}  # where a method has a context: most of a step is its words
+FEW_IMAGES = {"clients": 2, "nudge": [0, 1]}  # where a test image goes through the tower each time
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +45,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 
 def ranges(bench: Workbench, method: str, **options: object) -> dict[str, float]:
     """Of each headline metric of a small cell of digits, over the start and two moved ones."""
+    kind = METHODS.get(method)
+    known = kind.Config.model_fields
+    few = FEW_IMAGES if "pixels" in kind(kind.Config()).inputs else {}
     request = Request(
         methods=(method,),
         datasets=("digits",),
-        options=SMALL | {"nudge": [0, 1, 2]} | options,
-        sets={"n_ctx": 4},
+        options=SMALL | {"nudge": [0, 1, 2]} | few | options,
+        sets={key: value for key, value in FEW_WORDS.items() if key in known},
     )
     found: dict[str, list[float]] = {}
     for cell in expand(request, bench):
@@ -55,11 +60,10 @@ def ranges(bench: Workbench, method: str, **options: object) -> dict[str, float]
             journal = Journal(Path(root), "cell")
             record = run_cell(cell, bench, journal).record
         assert record.status == "done"
-        assert record.trainable_parameters
         for name in record.headline:
             if name in record.metrics:
                 found.setdefault(name, []).append(record.metrics[name].mean)
-    assert all(len(values) == 3 for values in found.values())
+    assert all(len(values) > 1 for values in found.values())
     return {name: float(np.ptp(values)) for name, values in found.items()}
 
 
@@ -128,6 +132,11 @@ def demo() -> list[str]:
     return words[:place] + words[place + 2 :]
 
 
+def trained(words: Sequence[str]) -> set[str]:
+    """The demo's methods that draw a start."""
+    return set(words[words.index("--methods") + 1].split(",")) & set(TRAINED)
+
+
 def test_the_demos_command_is_read_from_the_makefile() -> None:
     words = demo()
     assert set(words[words.index("--methods") + 1].split(",")) <= set(METHODS.classes)
@@ -155,7 +164,7 @@ def test_the_demos_numbers_are_decided_by_their_seeds(
     spreads = [one for _, _, those in every for one in those]
     seeds = len(words[words.index("--seeds") + 1].split(","))
     assert {len(one.seeds) for one in spreads} == {seeds}
-    assert {group.methods[one.row] for group, _, those in every for one in those} == set(TRAINED)
+    assert {group.methods[one.row] for group, _, those in every for one in those} == trained(words)
     refuse_far(spreads)
 
 
@@ -175,6 +184,6 @@ def test_the_committed_demo_was_decided_by_its_seeds() -> None:
     records = [record for _, record in found]
     every = list(stability.every(load_results(reference.FILE), records, TITLES))
     spreads = [one for _, _, those in every for one in those]
-    assert {group.methods[one.row] for group, _, those in every for one in those} == set(TRAINED)
+    assert {group.methods[one.row] for group, _, those in every for one in those} == trained(demo())
     assert {len(one.seeds) for one in spreads} == {8}
     refuse_far(spreads)
