@@ -24,6 +24,9 @@ from fplbench.plugins.base import Settings as Settings
 from fplbench.spec import Training
 
 BoolArray = NDArray[np.bool_]
+NEW, TUNED = "new_", "tuned_"
+"""Before the name of a question that is put to clients which took no part in training: as they
+come, and after local epochs of their own."""
 
 
 @dataclass(frozen=True)

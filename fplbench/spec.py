@@ -39,6 +39,17 @@ class Training(BaseModel):
     participation: float = Field(
         1.0, gt=0, le=1, description="Share of the clients sampled each round."
     )
+    new_clients: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the clients, drawn at random, that take no part in training and are "
+        "tested apart: `new_...` with what the server sends them, `tuned_...` after "
+        "new_client_epochs.",
+    )
+    new_client_epochs: int = Field(
+        2, ge=1, description="Local epochs of a new client before its second test."
+    )
     batch_size: int = Field(32, ge=1, description="Images of a local step; FedPGP's code.")
     lr: float = Field(0.001, gt=0, description="Learning rate of the first round; FedPGP's code.")
     lr_schedule: Literal["constant", "cosine", "linear"] = Field(
@@ -124,6 +135,8 @@ class Cell(BaseModel):
         cell = self.model_dump(mode="json")
         if not self.training.nudge:
             del cell["training"]["nudge"]  # no cell is another one because starts can be moved
+        if not self.training.new_clients:
+            del cell["training"]["new_clients"], cell["training"]["new_client_epochs"]
         if self.strategy == OWN:
             del cell["strategy"], cell["strategy_settings"]  # nor because strategies exist
         whole = {"protocol": PROTOCOL, "cell": cell, "identity": identity}

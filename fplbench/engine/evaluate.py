@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fplbench.dataset import IntArray
+from fplbench.engine import newcomers
 from fplbench.engine.chunks import Chunk, in_chunks
 from fplbench.engine.federation import Federation, Models, gather
 from fplbench.engine.train import by_falling_steps, train_locally
@@ -30,6 +32,20 @@ Accuracies = dict[str, NDArray[np.float64]]
 ALONE = (Accuracy(),)
 
 
+@dataclass(frozen=True)
+class _Paper:
+    """An exam as it is put to clients after a round. asked: the questions that the method
+    supports."""
+
+    federation: Federation
+    task: Task
+    exam: Exam
+    asked: dict[str, Question]
+    measures: Sequence[Measure]
+    test: Images
+    index: int
+
+
 def evaluate(
     federation: Federation,
     test: Images,
@@ -42,8 +58,8 @@ def evaluate(
     question's name, the others "QUESTION.MEASURE".
 
     Questions the method does not support are absent. Those of the shared prompt alone are [1].
-    index: the round whose downloads the clients would start from. training: for methods whose
-    clients train before a test.
+    index: the round whose downloads the clients would start from. training: for clients that
+    train before a test.
     """
     found: Accuracies = {}
     _refuse_ambiguous(federation, measures)
@@ -51,14 +67,16 @@ def evaluate(
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked:
-            found |= _examine(federation, task, exam, asked, measures, test, index, chunk, training)
+            paper = _Paper(federation, task, exam, asked, measures, test, index)
+            found |= _of_clients(paper, chunk, training)
     alone = federation.shared_model()
     single = [measure for measure in measures if not measure.across]
     for exam in federation.scenario.shared_exams if alone is not None else ():
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked and alone is not None:
-            found |= _grade(federation, alone, task, exam, asked, single, test, slice(0, 1), index)
+            paper = _Paper(federation, task, exam, asked, single, test, index)
+            found |= _grade(paper, alone, np.zeros(1, dtype=np.int64))
     return found
 
 
@@ -101,37 +119,42 @@ def _supported(federation: Federation, task: Task, exam: Exam) -> dict[str, Ques
     }
 
 
-def _examine(
-    federation: Federation,
-    task: Task,
-    exam: Exam,
-    asked: dict[str, Question],
-    measures: Sequence[Measure],
-    test: Images,
-    index: int,
-    chunk: Chunk,
-    training: Training | None,
-) -> Accuracies:
-    """Every client's number for each question and measure."""
+def _of_clients(paper: _Paper, chunk: Chunk, training: Training | None) -> Accuracies:
+    """Every client's number for each question and measure; new clients' apart, and once more
+    after epochs of their own."""
+    federation, new = paper.federation, paper.federation.newcomers
+    everyone = torch.arange(federation.clients)
+    found = _examine(paper, everyone, chunk, training, federation.method.test_epochs)
+    if not len(new):
+        return found
+    if training is None:
+        raise ValueError("new clients train before a test: say how")
+    newcomers.refuse_ambiguous(paper.asked)
+    later = _examine(paper, new, chunk, training, training.new_client_epochs)
+    return newcomers.parted(found, new) | newcomers.tuned(later, new, federation.clients)
 
-    def grade(clients: Tensor) -> Accuracies:
-        models = _tested(federation, clients, index, training)
-        rows = slice(int(clients[0]), int(clients[-1]) + 1)
-        return _grade(federation, models, task, exam, asked, measures, test, rows, index)
+
+def _examine(
+    paper: _Paper, clients: Tensor, chunk: Chunk, training: Training | None, epochs: int
+) -> Accuracies:
+    """These clients' numbers for each question and measure, after so many local epochs."""
+
+    def grade(some: Tensor) -> Accuracies:
+        models = _tested(paper.federation, some, paper.index, training, epochs)
+        return _grade(paper, models, some.numpy())
 
     parts: list[Accuracies] = []
-    for attempt in in_chunks(torch.arange(federation.clients), chunk):
+    for attempt in in_chunks(clients, chunk):
         with attempt:
             parts.append(grade(attempt.clients))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _tested(
-    federation: Federation, clients: Tensor, index: int, training: Training | None
+    federation: Federation, clients: Tensor, index: int, training: Training | None, epochs: int
 ) -> Models:
     """What the clients are tested with: what they start from, or come to from there."""
-    epochs = federation.method.test_epochs
-    if not epochs:
+    if not epochs or not federation.trained:
         data = federation.local_data(clients.tolist())
         return federation.models(federation.round_of(clients, index), data, tested=True)
     if training is None:
@@ -146,19 +169,11 @@ def _tested(
 
 
 @torch.no_grad()
-def _grade(
-    federation: Federation,
-    models: Models,
-    task: Task,
-    exam: Exam,
-    asked: dict[str, Question],
-    measures: Sequence[Measure],
-    test: Images,
-    clients: slice,
-    index: int,
-) -> Accuracies:
+def _grade(paper: _Paper, models: Models, clients: IntArray) -> Accuracies:
     """The numbers of these clients, [C], for each question and measure; the text is encoded
     once, and no image's logits are kept."""
+    federation, task, exam = paper.federation, paper.task, paper.exam
+    test, asked, measures = paper.test, paper.asked, paper.measures
     device = federation.device
     rows = torch.from_numpy(exam.rows[clients])
     labels = _positions(exam, test)[rows.clamp(min=0)]
@@ -191,10 +206,10 @@ def _grade(
             trained_on=federation.task.classnames,
         )
         logits = federation.method.logits(models.params, text, batch, task)
-        _refuse_infinite(logits, batch.mask, index, None if models.alone else clients.start)
+        _refuse_infinite(logits, batch.mask, paper.index, None if models.alone else clients)
         answers = _answers(logits, labels[:, part], asked, clients)
         for name, question in asked.items():
-            counts = torch.from_numpy(question.counts[clients, part])
+            counts = torch.from_numpy(question.counts[clients][:, part])
             for measure in measures:
                 new = measure.sums(answers[name], counts)
                 old = sums.get((name, measure.name))
@@ -223,18 +238,18 @@ def _values(measure: Measure, sums: Sums | None, clients: int) -> NDArray[np.flo
     return values
 
 
-def _refuse_infinite(logits: Tensor, mask: Tensor, index: int, first: int | None) -> None:
-    """A logit that is not finite would silently become a wrong answer. first: client of row 0."""
+def _refuse_infinite(logits: Tensor, mask: Tensor, index: int, clients: IntArray | None) -> None:
+    """A logit that is not finite would silently become a wrong answer. clients: of the rows."""
     if bool(logits.sum().isfinite()):  # as no sum is with such a logit; a tenth of the time
         return
     broken = ~logits.isfinite().all(-1) & mask
     if bool(broken.any()):
         row = int(broken.any(1).int().argmax())
-        raise Diverged(index, None if first is None else first + row, "a logit")
+        raise Diverged(index, None if clients is None else int(clients[row]), "a logit")
 
 
 def _answers(
-    logits: Tensor, labels: Tensor, asked: dict[str, Question], clients: slice
+    logits: Tensor, labels: Tensor, asked: dict[str, Question], clients: IntArray
 ) -> dict[str, Answers]:
     """The answers to each question; questions with the same classes share theirs, and what is
     computed of them. logits: [C, B, K], labels: [C, B]."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fplbench import rng
 from fplbench.dataset import IntArray
+from fplbench.engine import newcomers
 from fplbench.engine.local_data import LocalData, pad_rows
 from fplbench.features.images import Images
 from fplbench.method import Method, Param, Round, Task, Tensors
@@ -46,6 +47,7 @@ class Federation:
     """Clients and server of one cell.
 
     task_for: from class indices [K] to the task over those classes. nudge: see Training.
+    new: the share of the clients that take no part in training; `newcomers` are their ids.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Federation:
         seed: int,
         device: torch.device,
         nudge: int = 0,
+        new: float = 0.0,
     ) -> None:
         self.method = method
         self.task_for = task_for
@@ -68,6 +71,7 @@ class Federation:
         self.task = task_for(scenario.train_classes)
         self.sizes = torch.tensor([len(rows) for rows in scenario.train_rows])
         self.times = torch.zeros(len(self.sizes), dtype=torch.long)
+        self.newcomers, self.taking_part = newcomers.choose(self.clients, new, seed)
         self._start()
 
     @property

@@ -75,7 +75,7 @@ def fit(
 def run_round(federation: Federation, training: Training, index: int, chunk: Chunk) -> RoundLog:
     """Train the sampled clients, a chunk at a time, and aggregate."""
     started = time.perf_counter()
-    sampled = sample_clients(federation.clients, training.participation, federation.seed, index)
+    sampled = sample_clients(federation.taking_part, training.participation, federation.seed, index)
     sampled = by_falling_steps(federation, sampled, training)
     parts: list[_Part] = []
     for attempt in in_chunks(sampled, chunk):
@@ -102,15 +102,15 @@ def run_round(federation: Federation, training: Training, index: int, chunk: Chu
     )
 
 
-def sample_clients(clients: int, participation: float, seed: int, index: int) -> Tensor:
-    """The ids taking part in a round, the same for every method; at least one.
+def sample_clients(clients: Tensor, participation: float, seed: int, index: int) -> Tensor:
+    """Those of the ids that take part in a round, the same for every method; at least one.
 
     Of 30 clients a quarter is 7, as published code counts: int(0.25 * 30).
     """
     # A product that should be whole, such as 0.29 * 100, may fall short of it in its last bits.
-    count = max(1, math.floor(participation * clients + 1e-9))
-    order = torch.randperm(clients, generator=rng.generator(seed, "participation", index))
-    return order[:count].sort().values
+    count = max(1, math.floor(participation * len(clients) + 1e-9))
+    order = torch.randperm(len(clients), generator=rng.generator(seed, "participation", index))
+    return clients[order[:count]].sort().values
 
 
 @dataclass(frozen=True)

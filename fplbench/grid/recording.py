@@ -170,7 +170,9 @@ def _about(federation: Federation, classnames: Sequence[str]) -> dict[str, JsonV
             }
             for labels in (federation.images.labels[rows] for rows in scenario.train_rows)
         ],
-        "never_sampled": int((federation.times == 0).sum()) if federation.trained else 0,
+        "never_sampled": (
+            int((federation.times[federation.taking_part] == 0).sum()) if federation.trained else 0
+        ),
         "trainable_parameters": sum(
             federation.specs[name].value.numel() for name in federation.trained
         ),

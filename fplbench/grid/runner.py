@@ -174,8 +174,9 @@ def _federation(
         data, train, test = on_validation(data, train, cell.seed)
     clients = bench.scenario(cell).build(data, cell.seed)
     task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
-    nudge = cell.training.nudge
-    return Federation(method, task_for, clients, train, cell.seed, bench.device, nudge), test
+    nudge, new = cell.training.nudge, cell.training.new_clients
+    seed, device = cell.seed, bench.device
+    return Federation(method, task_for, clients, train, seed, device, nudge, new), test
 
 
 def _after_rounds(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fplbench.metrics.accuracy import Accuracy
 from fplbench.plugins.measure import DEFAULT, Measure, metric
+from fplbench.scenario import NEW, TUNED
 
 # What the derived metrics are made of: other metrics, or all those with a prefix.
 PARTS = {
@@ -147,26 +148,43 @@ def not_derivable(missing: Mapping[str, str]) -> dict[str, str]:
 def _derived(
     summaries: Mapping[str, Summary], asked: Numbers, measure: Measure
 ) -> dict[str, Summary]:
-    derived: dict[str, Summary] = {}
+    """What derives from the clients' means, and likewise from those of new clients."""
+    found: dict[str, Summary] = {}
+    for kind in ("", NEW, TUNED):
+        own = {n.removeprefix(kind): one for n, one in summaries.items() if n.startswith(kind)}
+        questions = [name.removeprefix(kind) for name in asked if name.startswith(kind)]
+        made = _of_parts(own) if measure.name == DEFAULT else {}
+        made |= _of_domains(own, questions, measure)
+        found |= {f"{kind}{name}": one for name, one in made.items()}
+    return found
 
-    def parts(*names: str) -> list[Summary] | None:
-        known = {**summaries, **derived}
-        return [known[name] for name in names] if all(name in known for name in names) else None
 
-    def add(name: str, value: float, of: list[Summary]) -> None:
-        derived[name] = Summary(value, None, None, min(part.count for part in of))
+def _of_parts(summaries: Mapping[str, Summary]) -> dict[str, Summary]:
+    found: dict[str, Summary] = {}
+    for name in ("hm", "hm_bn"):
+        if all(part in summaries for part in PARTS[name]):
+            parts = [summaries[part] for part in PARTS[name]]
+            found[name] = _together(harmonic_mean(*(part.mean for part in parts)), parts)
+    if "local" in summaries and "hm_bn" in found:
+        parts = [summaries["local"], found["hm_bn"]]
+        found["cm"] = _together(sum(part.mean for part in parts) / 2, parts)
+    return found
 
-    if measure.name == DEFAULT:
-        for name in ("hm", "hm_bn"):
-            if found := parts(*PARTS[name]):
-                add(name, harmonic_mean(*(part.mean for part in found)), found)
-        if found := parts("local", "hm_bn"):
-            add("cm", sum(part.mean for part in found) / 2, found)
+
+def _of_domains(
+    summaries: Mapping[str, Summary], questions: Sequence[str], measure: Measure
+) -> dict[str, Summary]:
+    """A domain that was asked but that no client answered leaves no average."""
+    found = {}
     for name, prefix in AVERAGES.items():
-        # A domain that was asked but that no client answered leaves no average.
-        domains = [question for question in asked if question.startswith(prefix)]
-        if domains and (found := parts(*domains)):
-            means = [part.mean for part in found]
-            mean = sum(means) / len(means)
-            add(name, measure.over(np.array(means)) if measure.across else mean, found)
-    return derived
+        domains = [question for question in questions if question.startswith(prefix)]
+        if domains and all(each in summaries for each in domains):
+            parts = [summaries[each] for each in domains]
+            means = [part.mean for part in parts]
+            value = measure.over(np.array(means)) if measure.across else sum(means) / len(means)
+            found[name] = _together(value, parts)
+    return found
+
+
+def _together(value: float, parts: Sequence[Summary]) -> Summary:
+    return Summary(value, None, None, min(part.count for part in parts))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fplbench.plugins.measure import Measure
 from fplbench.records import summary
 from fplbench.records.record import About, Scale
-from fplbench.scenario import Scenario
+from fplbench.scenario import NEW, TUNED, Scenario
 
 
 def said(scenario: Scenario, names: Iterable[str]) -> dict[str, Any]:
     """Fields of a record. names: of the metrics that were measured or mean nothing."""
     asked = {*names, *scenario.headline}
-    titles = {**summary.TITLES, **scenario.titles}
-    meanings = {**summary.MEANINGS, **scenario.meanings}
+    titles = _of_new({**summary.TITLES, **scenario.titles}, "New", "Tuned", " ")
+    meanings = _of_new(
+        dict.fromkeys(titles, "") | summary.MEANINGS | dict(scenario.meanings),
+        "clients that took no part in training",
+        "those clients, after local epochs of their own",
+        "; ",
+    )
+    new = [f"{kind}{name}" for kind in (NEW, TUNED) for name in scenario.headline]
     return {
-        "headline": list(scenario.headline),
+        "headline": [*scenario.headline, *(name for name in new if name in asked)],
         "trade_off": list(scenario.trade_off),
         "words": scenario.describe(),
         "about": {
@@ -26,6 +32,14 @@ def said(scenario: Scenario, names: Iterable[str]) -> dict[str, Any]:
             if name in asked
         },
     }
+
+
+def _of_new(words: Mapping[str, str], new: str, tuned: str, between: str) -> dict[str, str]:
+    """Words of questions, and of the same questions put to new clients."""
+    found = dict(words)
+    for kind, before in ((NEW, new), (TUNED, tuned)):
+        found |= {f"{kind}{n}": f"{before}{between}{w}" if w else before for n, w in words.items()}
+    return found
 
 
 def scale(measure: type[Measure]) -> Scale:

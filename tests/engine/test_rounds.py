@@ -29,6 +29,7 @@ def state(federation: Federation) -> dict[str, torch.Tensor]:
     return {f"server.{k}": v for k, v in federation.server.items()} | federation.private
 
 
+EVERYONE = torch.arange(100)
 TRAINED = [name for name in FOUND if name not in ("zeroshot", "tipadapter")]
 
 
@@ -119,11 +120,11 @@ def test_a_round_touches_only_those_who_take_part(federation: Make) -> None:
 
 
 def test_sampling_is_the_same_for_all_methods_and_differs_by_round() -> None:
-    drawn = [tuple(sample_clients(100, 0.1, 0, index).tolist()) for index in range(5)]
-    assert drawn == [tuple(sample_clients(100, 0.1, 0, index).tolist()) for index in range(5)]
+    drawn = [tuple(sample_clients(EVERYONE, 0.1, 0, index).tolist()) for index in range(5)]
+    assert drawn == [tuple(sample_clients(EVERYONE, 0.1, 0, index).tolist()) for index in range(5)]
     assert len(set(drawn)) == 5
     assert all(len(set(each)) == 10 for each in drawn)
-    assert len(sample_clients(100, 0.001, 0, 1)) == 1
+    assert len(sample_clients(EVERYONE, 0.001, 0, 1)) == 1
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_sampling_is_the_same_for_all_methods_and_differs_by_round() -> None:
 def test_a_share_of_the_clients_is_rounded_down(
     clients: int, participation: float, taking_part: int
 ) -> None:
-    assert len(sample_clients(clients, participation, 0, 1)) == taking_part
+    assert len(sample_clients(torch.arange(clients), participation, 0, 1)) == taking_part
 
 
 def test_traffic_is_the_bytes_of_the_shared_tensors(federation: Make) -> None:

@@ -209,7 +209,7 @@ def test_finetune(federation: Make) -> None:
     plain, ctx = Plain(fed), fed.server["ctx"].clone()
     for index, clients in enumerate(rounds(fed), start=1):
         ctx = mean([plain.train(ctx, c, index) for c in clients], weights(clients))
-    tested = _tested(fed, torch.arange(len(SIZES)), TRAINING.rounds, TRAINING)
+    tested = _tested(fed, torch.arange(len(SIZES)), TRAINING.rounds, TRAINING, 3)
     wanted = [plain.train(ctx, c, TRAINING.rounds, epochs=3) for c in range(len(SIZES))]
     close(tested.params["ctx"], torch.stack(wanted))
     close(fed.server["ctx"], ctx)  # nothing of it is kept

@@ -68,10 +68,14 @@ Make = Callable[..., Federation]
 
 @pytest.fixture
 def federation(task: PromptTask) -> Make:
-    """make(method, sizes=..., seed=..., nudge=...): a federation ready for its first round."""
+    """make(method, sizes=..., seed=..., nudge=..., new=...): one ready for its first round."""
 
     def make(
-        method: Method, sizes: tuple[int, ...] = (9, 5, 12), seed: int = 0, nudge: int = 0
+        method: Method,
+        sizes: tuple[int, ...] = (9, 5, 12),
+        seed: int = 0,
+        nudge: int = 0,
+        new: float = 0.0,
     ) -> Federation:
         def task_for(classes: IntArray) -> PromptTask:
             return task.subset(classes)
@@ -84,6 +88,7 @@ def federation(task: PromptTask) -> Make:
             seed,
             torch.device("cpu"),
             nudge,
+            new,
         )
 
     return make
