@@ -66,6 +66,7 @@ class Data:
     cell ids hang on it.
     split_source: where the train/test split comes from, as written into every record;
     split_kind: whose it is, in a word, for comparing with published numbers.
+    own_templates: [K], those of each class, where classes come from data sets with others.
     notes: what a reader of the numbers should know of these data; goes into every record.
     """
 
@@ -78,6 +79,7 @@ class Data:
     domains: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     split_kind: str = ""
+    own_templates: tuple[tuple[str, ...], ...] = ()
 
 
 class Dataset(Plugin):
@@ -85,6 +87,7 @@ class Dataset(Plugin):
 
     wants: what a user writes behind "NAME:", PATH for one; "" where the name is enough.
     argument: what stands there in a class made by `of`.
+    parts: of several in one, the data sets.
     """
 
     kind = "data set"
@@ -94,6 +97,7 @@ class Dataset(Plugin):
     source: ClassVar[str] = ""
     wants: ClassVar[str] = ""
     argument: ClassVar[str] = ""
+    parts: ClassVar[tuple[type[Dataset], ...]] = ()
 
     @classmethod
     def parse(cls, argument: str) -> type[Self] | None:
@@ -110,6 +114,18 @@ class Dataset(Plugin):
         """This data set with its argument, under the name "NAME:ARGUMENT"."""
         return type(cls.__name__, (cls,), {"name": f"{cls.name}:{argument}", "argument": argument})
 
+    @classmethod
+    def join(cls, other: type[Dataset]) -> type[Dataset]:
+        """Both in one, as `Joined`."""
+        parts = (*(cls.parts or (cls,)), *(other.parts or (other,)))
+        names = [part.name for part in parts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UserError(
+                f"{' and '.join(twice)} stands twice in {'+'.join(names)}: once will do."
+            )
+        return type("Joined", (Joined,), {"name": "+".join(names), "parts": parts})
+
     def missing(self, root: Path | None) -> str | None:
         """None when the data are there, else one sentence: what is missing and how to get it.
 
@@ -121,3 +137,69 @@ class Dataset(Plugin):
     @abstractmethod
     def load(self, root: Path | None, cache: Path) -> Data:
         """Read or render the data; `cache` is a folder this data set may keep files in."""
+
+
+class Joined(Dataset):
+    """Several data sets in one, "NAME+OTHER": all their classes, and each of them a domain."""
+
+    name = "NAME+OTHER"
+    summary = "several data sets in one federation"
+    default_scenario = "federation"
+
+    def missing(self, root: Path | None) -> str | None:
+        found = [sentence for part in self.parts if (sentence := part().missing(root))]
+        return " ".join(found) or None
+
+    def load(self, root: Path | None, cache: Path) -> Data:
+        return together(
+            [part.name for part in self.parts], [p().load(root, cache) for p in self.parts]
+        )
+
+
+def together(names: Sequence[str], parts: Sequence[Data]) -> Data:
+    """Data sets one behind the other: their classes with their own templates, and their images."""
+    starts = np.cumsum([0, *(len(part.classnames) for part in parts)])
+    templates = tuple(dict.fromkeys(each for part in parts for each in part.templates))
+    own = [part.own_templates or (part.templates,) * len(part.classnames) for part in parts]
+
+    def joined(splits: Sequence[Split]) -> Split:
+        images = Chained([split.images for split in splits])
+        labels = [split.labels + first for split, first in zip(splits, starts, strict=False)]
+        sizes = [len(split.images) for split in splits]
+        return Split(images, np.concatenate(labels), np.repeat(np.arange(len(parts)), sizes))
+
+    return Data(
+        classnames=tuple(name for part in parts for name in part.classnames),
+        train=joined([part.train for part in parts]),
+        test=joined([part.test for part in parts]),
+        templates=templates,
+        fingerprint="+".join(part.fingerprint for part in parts),
+        split_source="; ".join(f"{n}: {p.split_source}" for n, p in zip(names, parts, strict=True)),
+        domains=tuple(names),
+        notes=tuple(f"{n}: {note}" for n, p in zip(names, parts, strict=True) for note in p.notes),
+        own_templates=tuple(each for classes in own for each in classes),
+    )
+
+
+class Chained(Sequence[Image]):
+    """Images of several sequences, one behind the other."""
+
+    def __init__(self, parts: Sequence[Sequence[Image]]) -> None:
+        self.parts = parts
+        self.ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Image]: ...
+
+    def __getitem__(self, index: int | slice) -> Image | Sequence[Image]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(len(self))[index]]
+        row = range(len(self))[index]
+        which = int(np.searchsorted(self.ends, row, side="right"))
+        return self.parts[which][row - (int(self.ends[which]) - len(self.parts[which]))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,7 +19,8 @@ from fplbench.dataset import IntArray
 class PromptTask:
     """The `Task` of a class list.
 
-    templates: each with one "{}" for the class name. logit_scale: scalar, exponentiated, on the
+    templates: each with one "{}" for the class name. own_templates: [K], those of each class,
+    where classes have different ones. logit_scale: scalar, exponentiated, on the
     tower's device. prompts_through: the same tower in another precision, for prompts alone.
     visual: the image tower, for methods that change it.
     """
@@ -31,12 +33,14 @@ class PromptTask:
         logit_scale: Tensor,
         prompts_through: TextTower | None = None,
         visual: nn.Module | None = None,
+        own_templates: Sequence[tuple[str, ...]] = (),
     ) -> None:
         self.visual = visual
         self.tower = tower
         self.prompts_through = prompts_through or tower
         self.classnames = tuple(classnames)
         self.templates = tuple(templates)
+        self.own_templates = tuple(own_templates) or (self.templates,) * len(self.classnames)
         self.logit_scale = logit_scale
         self.names = tower.tokenize(self.classnames)
         self._whole: tuple[PromptTask, IntArray] | None = None
@@ -58,13 +62,19 @@ class PromptTask:
         its rows from the whole, so that they are the same bits whichever was asked for first.
         """
         if self._whole is not None:
-            whole, classes = self._whole
-            return whole.clip_text_features[classes.tolist()]
-        names = [name.replace("_", " ") for name in self.classnames]
-        texts = [template.replace("{}", name) for name in names for template in self.templates]
-        features = F.normalize(self.tower.encode_texts(texts), dim=-1)
-        by_class = features.reshape(len(names), len(self.templates), -1)  # [K, templates, D]
-        return F.normalize(by_class.mean(1), dim=-1)
+            whole, rows = self._whole
+            return whole.clip_text_features[rows.tolist()]
+        order: list[int] = []
+        found: list[Tensor] = []
+        for templates in dict.fromkeys(self.own_templates):
+            classes = [k for k, own in enumerate(self.own_templates) if own == templates]
+            names = [self.classnames[k].replace("_", " ") for k in classes]
+            order += classes
+            texts = [template.replace("{}", name) for name in names for template in templates]
+            features = F.normalize(self.tower.encode_texts(texts), dim=-1)
+            by_class = features.reshape(len(names), len(templates), -1)  # [K, templates, D]
+            found.append(F.normalize(by_class.mean(1), dim=-1))
+        return torch.cat(found)[torch.tensor(order).argsort()]
 
     def encode_prompts(
         self,
@@ -127,6 +137,7 @@ class PromptTask:
             self.logit_scale,
             self.prompts_through,
             self.visual,
+            [self.own_templates[k] for k in classes],
         )
         part._whole = (self, classes)
         return part

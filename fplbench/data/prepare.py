@@ -20,7 +20,7 @@ import numpy as np
 from fplbench.data.images import BLACK, Finding, ImageFiles, examine
 from fplbench.data.names import readable, twins
 from fplbench.data.progress import Progress
-from fplbench.dataset import Data, Dataset, Split
+from fplbench.dataset import Data, Dataset, Split, together
 from fplbench.errors import UserError
 from fplbench.machine.caches import CACHE
 from fplbench.records.atomic import write_aside, writing
@@ -74,6 +74,11 @@ def prepared(
     progress: Progress | None = None,
 ) -> Data:
     """A data set that is there, read and examined. store: the folder of caches."""
+    if cls.parts:
+        parts = [prepared(part, root, store, skip_broken, progress) for part in cls.parts]
+        whole = together([part.name for part in cls.parts], parts)
+        alike = twins(whole.classnames)
+        return replace(whole, notes=(*whole.notes, *alike))
     cache = cache_of(cls.name, store)
     data = cls().load(root, cache)
     return prepare(data, cache, skip_broken, progress)

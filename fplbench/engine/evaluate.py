@@ -68,7 +68,7 @@ def evaluate(
         asked = _supported(federation, task, exam)
         if asked:
             paper = _Paper(federation, task, exam, asked, measures, test, index)
-            found |= _of_clients(paper, chunk, training)
+            found = _beside(found, _of_clients(paper, chunk, training))
     alone = federation.shared_model()
     single = [measure for measure in measures if not measure.across]
     for exam in federation.scenario.shared_exams if alone is not None else ():
@@ -123,31 +123,46 @@ def _of_clients(paper: _Paper, chunk: Chunk, training: Training | None) -> Accur
     """Every client's number for each question and measure; new clients' apart, and once more
     after epochs of their own."""
     federation, new = paper.federation, paper.federation.newcomers
-    everyone = torch.arange(federation.clients)
-    found = _examine(paper, everyone, chunk, training, federation.method.test_epochs)
+    found = _examine(paper, chunk, training, federation.method.test_epochs)
     if not len(new):
         return found
     if training is None:
         raise ValueError("new clients train before a test: say how")
     newcomers.refuse_ambiguous(paper.asked)
-    later = _examine(paper, new, chunk, training, training.new_client_epochs)
-    return newcomers.parted(found, new) | newcomers.tuned(later, new, federation.clients)
+    later = _examine(paper, chunk, training, training.new_client_epochs, new)
+    return newcomers.parted(found, later, new)
+
+
+def _beside(found: Accuracies, more: Accuracies) -> Accuracies:
+    """A question may stand in several exams, each for other clients."""
+    both = {n: np.where(np.isnan(found[n]), more[n], found[n]) for n in found.keys() & more.keys()}
+    return found | more | both
 
 
 def _examine(
-    paper: _Paper, clients: Tensor, chunk: Chunk, training: Training | None, epochs: int
+    paper: _Paper,
+    chunk: Chunk,
+    training: Training | None,
+    epochs: int,
+    clients: Tensor | None = None,
 ) -> Accuracies:
-    """These clients' numbers for each question and measure, after so many local epochs."""
+    """Each client's number for each question and measure, after so many local epochs; nan for
+    those who have no image in this exam and who are not among `clients`."""
 
     def grade(some: Tensor) -> Accuracies:
         models = _tested(paper.federation, some, paper.index, training, epochs)
         return _grade(paper, models, some.numpy())
 
-    parts: list[Accuracies] = []
-    for attempt in in_chunks(clients, chunk):
+    sit = torch.from_numpy((paper.exam.rows >= 0).any(1))
+    if clients is not None:
+        sit &= torch.isin(torch.arange(len(sit)), clients)
+    names = [metric(name, each.name) for each in paper.measures for name in paper.asked]
+    found = {name: np.full(len(sit), np.nan) for name in names}
+    for attempt in in_chunks(sit.nonzero()[:, 0], chunk):
         with attempt:
-            parts.append(grade(attempt.clients))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            for name, values in grade(attempt.clients).items():
+                found[name][attempt.clients.numpy()] = values
+    return found
 
 
 def _tested(

@@ -45,19 +45,13 @@ def refuse_ambiguous(questions: Mapping[str, object]) -> None:
             )
 
 
-def parted(found: Numbers, new: Tensor) -> Numbers:
-    """The numbers [C] of those that trained, and of the new clients by names of their own; in
-    each nan for the others."""
+def parted(found: Numbers, later: Numbers, new: Tensor) -> Numbers:
+    """The numbers [C] of those that trained, and the new clients' by names of their own; in each
+    nan for the others. later: of the new clients after their epochs, [C]."""
     who = np.zeros(len(next(iter(found.values()))), dtype=bool)
     who[new.numpy()] = True
-    return {name: np.where(who, np.nan, values) for name, values in found.items()} | {
-        f"{NEW}{name}": np.where(who, values, np.nan) for name, values in found.items()
-    }
-
-
-def tuned(found: Numbers, new: Tensor, clients: int) -> Numbers:
-    """The numbers of the new clients after their epochs, [new] each, among all clients', [C]."""
-    every = {name: np.full(clients, np.nan) for name in found}
-    for name, values in found.items():
-        every[name][new.numpy()] = values
-    return {f"{TUNED}{name}": values for name, values in every.items()}
+    return (
+        {name: np.where(who, np.nan, values) for name, values in found.items()}
+        | {f"{NEW}{name}": np.where(who, values, np.nan) for name, values in found.items()}
+        | {f"{TUNED}{name}": np.where(who, values, np.nan) for name, values in later.items()}
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from fplbench.dataset import IntArray
@@ -30,3 +32,14 @@ class Images:
     def epoch_view(self, epoch: int) -> int:
         """The view that an epoch, counted from 0 over all rounds, is trained on."""
         return epoch % (1 + len(self.views))
+
+
+def chained(labels: IntArray, parts: Sequence[Images]) -> Images:
+    """Splits of several data sets as one, which takes their labels' place; views are left out."""
+
+    def every(kind: str) -> Tensor | None:
+        found = [getattr(part, kind) for part in parts]
+        return None if any(each is None for each in found) else torch.cat(found)
+
+    pooled = torch.cat([part.pooled for part in parts])
+    return Images(labels, pooled, every("patches"), (), every("embedded"), every("norms"))

@@ -16,7 +16,7 @@ from fplbench.data.progress import Progress, Watch, unwatched
 from fplbench.dataset import Data, Dataset, IntArray
 from fplbench.features import backbones
 from fplbench.features.cache import features
-from fplbench.features.images import Images
+from fplbench.features.images import Images, chained
 from fplbench.machine.place import Place
 from fplbench.machine.process import choose_device
 from fplbench.method import Method, Task
@@ -132,25 +132,15 @@ class Workbench:
             or ("pixels" in inputs and kept.embedded is None)
             or ("norms" in inputs and kept.norms is None)
         ):
-            data = self.data(dataset)
-            found = features(
-                self.backbone(backbone),
-                data,
-                split,
-                patches="patches" in inputs | self.place.inputs,
-                cache=self.place.cache / "features",
-                device=self.device,
-                progress=progress,
-                view=view,
-                embedded="pixels" in inputs | self.place.inputs,
-                norms="norms" in inputs | self.place.inputs,
-            )
-            self._images[key] = Images(
-                labels=(data.train if split == "train" else data.test).labels,
-                pooled=torch.from_numpy(found.pooled),
-                patches=None if found.patches is None else torch.from_numpy(found.patches),
-                embedded=None if found.embedded is None else torch.from_numpy(found.embedded),
-                norms=None if found.norms is None else torch.from_numpy(found.norms),
+            parts = [
+                self._view(backbone, part.name, split, inputs, view, progress)
+                for part in self.dataset(dataset).parts
+            ]
+            labels = getattr(self.data(dataset), split).labels
+            self._images[key] = (
+                chained(labels, parts)
+                if parts
+                else self._read(backbone, dataset, split, inputs, view, progress)
             )
         every = self._images[key]
         return replace(
@@ -160,14 +150,46 @@ class Workbench:
             norms=every.norms if "norms" in inputs else None,
         )
 
+    def _read(
+        self,
+        backbone: str,
+        dataset: str,
+        split: Literal["train", "test"],
+        inputs: frozenset[str],
+        view: int,
+        progress: Progress | None,
+    ) -> Images:
+        """From the cache on disk, or computed."""
+        data = self.data(dataset)
+        found = features(
+            self.backbone(backbone),
+            data,
+            split,
+            patches="patches" in inputs | self.place.inputs,
+            cache=self.place.cache / "features",
+            device=self.device,
+            progress=progress,
+            view=view,
+            embedded="pixels" in inputs | self.place.inputs,
+            norms="norms" in inputs | self.place.inputs,
+        )
+        return Images(
+            labels=(data.train if split == "train" else data.test).labels,
+            pooled=torch.from_numpy(found.pooled),
+            patches=None if found.patches is None else torch.from_numpy(found.patches),
+            embedded=None if found.embedded is None else torch.from_numpy(found.embedded),
+            norms=None if found.norms is None else torch.from_numpy(found.norms),
+        )
+
     def task_for(
         self, backbone: str, dataset: str, precision: Precision = "fp32"
     ) -> Callable[[IntArray], Task]:
         """From class indices [K] of a data set to the task over those classes; kept."""
         data, frozen = self.data(dataset), self.backbone(backbone)
         tower = self._tower(backbone, precision)
-        names, templates = data.classnames, data.templates
-        whole = PromptTask(frozen.text, names, templates, frozen.logit_scale, tower, frozen.visual)
+        names, templates, scale = data.classnames, data.templates, frozen.logit_scale
+        own = data.own_templates
+        whole = PromptTask(frozen.text, names, templates, scale, tower, frozen.visual, own)
 
         def task(classes: IntArray) -> Task:
             key = (backbone, dataset, precision, classes.tobytes())
@@ -205,7 +227,9 @@ class Workbench:
     def _plugins(self, cell: Cell, method: type[Method]) -> dict[str, type]:
         """The classes whose code is part of the identity; the core's scenarios and strategies
         are not."""
-        found: dict[str, type] = {"method": method, "dataset": self.dataset(cell.dataset)}
+        dataset = self.dataset(cell.dataset)
+        found: dict[str, type] = {"method": method}
+        found |= {f"dataset {part.name}": part for part in dataset.parts} or {"dataset": dataset}
         others = {"scenario": self.scenarios.get(cell.scenario), "strategy": self.strategy(cell)}
         return found | {
             kind: cls for kind, cls in others.items() if cls and not provenance.is_core(cls)

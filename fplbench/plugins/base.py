@@ -47,16 +47,33 @@ class Plugin(ABC):
         """
         return None if argument else cls
 
+    @classmethod
+    def join(cls, other: type[Self]) -> type[Self] | None:
+        """The class that "NAME+OTHER" stands for; None if there is no such thing."""
+        return None
+
 
 P = TypeVar("P", bound=Plugin)
 
 
 def chosen(classes: Mapping[str, type[P]], name: str) -> type[P] | None:
-    """The class of this name, also of "NAME:ARGUMENT"; None if there is none, UserError for one
-    that needs an argument, without one."""
+    """The class of this name, also of "NAME:ARGUMENT" and "NAME+OTHER"; None if there is none,
+    UserError for one that needs an argument, without one. An argument reaches to the end, so that
+    it may hold any letter: what has one can only stand last."""
+    first, *rest = joined_names(name)
+    if rest and first in classes:
+        one, other = chosen(classes, first), chosen(classes, "+".join(rest))
+        return None if one is None or other is None else one.join(other)
     base, _, argument = name.partition(":")
     cls = classes.get(name) or classes.get(base)
     return None if cls is None else cls.parse(argument)
+
+
+def joined_names(name: str) -> list[str]:
+    """The names in "NAME+OTHER+...:ARGUMENT"."""
+    before, colon, argument = name.partition(":")
+    *first, last = before.split("+")
+    return [*first, f"{last}{colon}{argument}"]
 
 
 def refusals(error: ValidationError, of: str) -> Iterator[str]:

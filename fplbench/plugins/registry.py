@@ -29,7 +29,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
 
 from fplbench.errors import UserError
-from fplbench.plugins.base import Plugin, Settings, chosen, one_line
+from fplbench.plugins.base import Plugin, Settings, chosen, joined_names, one_line
 from fplbench.plugins.provenance import FOLDER
 
 if TYPE_CHECKING:
@@ -78,6 +78,11 @@ class Found(Generic[T]):
         cls = chosen(self.classes, name)
         if cls is not None:
             return cls
+        parts = joined_names(name)
+        if len(parts) > 1:
+            for part in parts:
+                self.get(part)  # says which of them is not there
+            raise UserError(f"{name}: no {self.kind} is made of several; name one, or use commas.")
         failed: dict[str, Broken] = {each.name: each for each in self.broken}
         near = name if name in failed else _nearest(name, [*self.classes, *failed])
         if near in failed:

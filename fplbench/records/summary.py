@@ -18,7 +18,10 @@ PARTS = {
     "hm_bn": ("base", "novel"),
     "cm": ("local", "base", "novel"),
 }
-AVERAGES = {"domains": "domain/", "global_domains": "global/"}
+AVERAGES = {"domains": "domain/", "global_domains": "global/"} | {
+    name: f"{name}/"
+    for name in ("base", "novel", "transfer", "global_base", "global_novel", "global_transfer")
+}
 
 # What tables call the metrics that scenarios share, in the order of columns; a scenario may say
 # otherwise (Scenario.titles).
@@ -82,7 +85,8 @@ def summarise(
     cm = (local + hm_bn) / 2, as in FedMGP (NeurIPS 2025), table 1, whose numbers follow from the
     printed means to 0.005; these three of accuracies alone;
     domains, global_domains: mean of the domains' numbers, each domain counting once; of a measure
-    across clients what it makes of the domains'.
+    across clients what it makes of the domains'. base, novel, transfer likewise of the data sets'
+    where several are in one federation.
     """
     return {
         metric(question, name): one
@@ -153,8 +157,8 @@ def _derived(
     for kind in ("", NEW, TUNED):
         own = {n.removeprefix(kind): one for n, one in summaries.items() if n.startswith(kind)}
         questions = [name.removeprefix(kind) for name in asked if name.startswith(kind)]
-        made = _of_parts(own) if measure.name == DEFAULT else {}
-        made |= _of_domains(own, questions, measure)
+        made = _of_domains(own, questions, measure)
+        made |= _of_parts(own | made) if measure.name == DEFAULT else {}
         found |= {f"{kind}{name}": one for name, one in made.items()}
     return found
 

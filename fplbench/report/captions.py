@@ -151,7 +151,10 @@ def setting(group: Group) -> str:
 
 # What a caption says anyway, or what decides no number.
 SAID = ("rounds", "local_epochs", "participation", "lr", "evaluate_on", "evaluations")
-DESCRIBED = ("clients", "clients_per_domain", "shots", "alpha", "hold_out")
+DESCRIBED = (
+    "clients", "clients_per_domain", "classes_per_client", "shots", "alpha", "hold_out", "test_on",
+    "among", "base",
+)  # fmt: skip
 
 
 def _optimizer(group: Group) -> list[str]:

@@ -16,7 +16,7 @@ from fplbench.scenario import Clients, Exam, Question, Scenario
 from fplbench.split.check import faults
 
 SCENARIOS = registry.scenarios()
-EMBEDDED = ("digits", "shapes", "shapes_domains")
+EMBEDDED = ("digits", "shapes", "shapes_domains", "shapes_domains+digits")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from fplbench.dataset import Data, Split
+from fplbench.dataset import Data, Split, together
 from fplbench.errors import UserError
 from fplbench.plugins import registry
 from fplbench.plugins.base import refusals
@@ -74,6 +74,8 @@ def build(name: str, source: Data, seed: int = 0, **wanted: object) -> Clients:
 
 
 def suited(name: str, **shape: int) -> Data:
+    if name == "federation":
+        return together(["one", "another"], [data(**shape)] * 2)
     return data(**shape, domains=4 if name == "domains" else 0)
 
 
@@ -111,7 +113,9 @@ def test_every_scenario_keeps_the_shapes_that_the_engine_reads(name: str) -> Non
                 if question.class_mask is not None:
                     assert question.class_mask.shape == (count, len(exam.classes))
     assert all(rows.max() < len(source.train.labels) for rows in scenario.train_rows)
-    assert any("global" in exam.questions for exam in scenario.shared_exams)
+    asked = [name for exam in scenario.shared_exams for name in exam.questions]
+    assert all(name.startswith("global") for name in asked)
+    assert asked
 
 
 @names
