@@ -227,9 +227,7 @@ class Workbench:
     def _plugins(self, cell: Cell, method: type[Method]) -> dict[str, type]:
         """The classes whose code is part of the identity; the core's scenarios and strategies
         are not."""
-        dataset = self.dataset(cell.dataset)
-        found: dict[str, type] = {"method": method}
-        found |= {f"dataset {part.name}": part for part in dataset.parts} or {"dataset": dataset}
+        found: dict[str, type] = {"method": method, "dataset": self.dataset(cell.dataset)}
         others = {"scenario": self.scenarios.get(cell.scenario), "strategy": self.strategy(cell)}
         return found | {
             kind: cls for kind, cls in others.items() if cls and not provenance.is_core(cls)

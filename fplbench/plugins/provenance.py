@@ -66,9 +66,17 @@ class _Module:
 
 def is_core(cls: type) -> bool:
     """Whether a class is of the core, where spec.PROTOCOL speaks for its code."""
+    if parts := parts_of(cls):
+        return all(map(is_core, parts))
     module = cls.__module__
     inside = module == CORE or module.startswith(f"{CORE}.")
     return inside and not any(module.startswith(f"{package}.") for package in BUILT_IN)
+
+
+def parts_of(cls: type) -> tuple[type, ...]:
+    """The plug-ins that one made of several consists of."""
+    parts: tuple[type, ...] = getattr(cls, "parts", ())
+    return parts
 
 
 def version(cls: type) -> str:
@@ -87,7 +95,12 @@ def hashes(cls: type) -> Hashes:
 
 def files(cls: type) -> dict[str, Path]:
     """The files of a plug-in by name: relative to its package or folder, and with another one's
-    name in front where they lie in that one. UserError for a class without a file."""
+    name in front where they lie in that one; of one made of several, those of all. UserError for a
+    class without a file."""
+    if parts := parts_of(cls):
+        return dict(
+            sorted({name: path for part in parts for name, path in files(part).items()}.items())
+        )
     classes = _own(cls)
     homes = [_home(each.__module__) for each in classes]
     homes += [_Home(package, package, _folders(package)) for package in BUILT_IN]

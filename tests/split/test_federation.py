@@ -12,7 +12,7 @@ from benches import workbench
 from fplbench.dataset import Data
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
-from fplbench.plugins import registry
+from fplbench.plugins import provenance, registry
 from fplbench.scenario import Clients
 from fplbench.split.check import faults
 
@@ -135,6 +135,13 @@ def test_what_cannot_be_made_is_refused(
 def test_names_that_make_no_federation_are_refused(name: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         registry.datasets().get(name)
+
+
+def test_its_code_is_that_of_every_data_set() -> None:
+    both = registry.datasets().get("digits+shapes")
+    alone = [provenance.hashes(registry.datasets().get(name)) for name in ("digits", "shapes")]
+    assert provenance.hashes(both) == alone[0] | alone[1]
+    assert "digits.py" in provenance.hashes(both)
 
 
 def test_a_path_may_hold_a_plus(tmp_path: Path) -> None:
