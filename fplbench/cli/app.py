@@ -15,6 +15,7 @@ from fplbench.cli.consoles import err
 from fplbench.cli.data import app as data
 from fplbench.cli.new import new
 from fplbench.cli.options import at_home
+from fplbench.cli.rerun import rerun
 from fplbench.cli.run import run
 from fplbench.cli.stability import stability
 from fplbench.errors import UserError
@@ -32,6 +33,7 @@ app.command()(at_home(lists.show))
 app.command()(at_home(store.status))
 app.command()(at_home(store.check))
 app.command()(at_home(stability))
+app.command()(at_home(rerun))
 app.command()(at_home(exam.exam))
 app.command()(at_home(new))
 app.command()(at_home(report.tables))

@@ -55,7 +55,7 @@ def show(
 ) -> None:
     """Show a record, or the records of a folder."""
     for part in _shown(path):
-        out.print(part)
+        out.print(part, soft_wrap=isinstance(part, Text))  # a command is copied in one piece
 
 
 def _listing(kind: Kind, plugins: Sequence[Path], root: Path | None) -> RenderableType:
@@ -194,7 +194,10 @@ def _shown(path: Path) -> Iterator[RenderableType]:
 
 
 def _record(record: Record) -> Iterator[RenderableType]:
+    from fplbench.records import command
+
     yield Text(record.id, style="bold")
+    yield Text(f"\n{command.line(record)}\n")
     facts = _table("", "")
     facts.show_header = False
     named = ("status", "method", "strategy", "dataset", "scenario", "backbone", "seed", "protocol")

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fplbench.features.stock import Workbench
+from fplbench.grid.again import job_of
 from fplbench.grid.jobs import Job
 from fplbench.grid.run import read_together
-from fplbench.grid.stale import Made, earlier, together
+from fplbench.grid.stale import together
 from fplbench.machine import process
 from fplbench.records.record import Record
 from fplbench.records.starts import Found
@@ -49,20 +48,14 @@ def moved_starts(chosen: Found, asked: Asked, bench: Workbench) -> tuple[Work, l
     work: Work = {}
     changed: list[tuple[str, str]] = []
     for folder, record in chosen:
-        cell = _cell(record)
-        if cell is None:
-            where = f"{record.method} on {record.dataset}, seed {record.seed}"
-            changed.append((where, "its settings changed"))
-            continue
-        kind = bench.methods.get(cell.method)
-        identity = bench.identity(cell, kind)
-        if cell.id(identity) != record.id:
-            made = Made(cell, identity, bench.code(cell, kind))
-            changed += list(earlier([made], [record]))
+        job, why = job_of(record, bench)
+        if job is None or why:
+            changed.append((f"{record.method} on {record.dataset}, seed {record.seed}", why))
             continue
         own = int(str(record.hardware.get("threads") or process.threads()))
         other = asked.threads or (own // 2 if own > 1 else 2)
-        for moved in _moved(cell, asked.starts):
+        identity = bench.identity(job.cell, bench.methods.get(job.cell.method))
+        for moved in _moved(job.cell, asked.starts):
             threads = other if moved.training.nudge == asked.starts else own
             work.setdefault((folder.parent, threads), []).append(Job(moved, moved.id(identity)))
     refused = []
@@ -73,15 +66,6 @@ def moved_starts(chosen: Found, asked: Asked, bench: Workbench) -> tuple[Work, l
         )
     read_together([job.cell for jobs in work.values() for job in jobs], bench)
     return work, refused
-
-
-def _cell(record: Record) -> Cell | None:
-    """The cell that a record is of; None where there are no longer such settings."""
-    fields = {name: getattr(record, name) for name in Cell.model_fields}
-    try:
-        return Cell.model_validate(fields)
-    except ValidationError:
-        return None
 
 
 def _moved(cell: Cell, starts: int) -> Iterator[Cell]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import JsonValue
 
-from fplbench.records import packed
+from fplbench.records import command, packed
 from fplbench.records.record import Metric, Record, Scale
 from fplbench.records.results import ACCURACY
 from fplbench.records.store import DamagedRecord
@@ -53,6 +53,7 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
         "scenario": record.scenario,
         "backbone": record.backbone,
         "seed": record.seed,
+        "command": command.line(record),
         "started": record.started,
         "finished": record.finished,
         "metrics": _numbers(record.metrics, ACCURACY),

@@ -37,6 +37,8 @@ function showCell(cell) {
     metricsOf("Accuracy (%)", cell.metrics, cell.why, 1),
     cell.measured.map((one) => metricsOf(one.title, one.metrics, {}, one.decimals)),
     plotsOf(cell, look),
+    make("h3", {}, "The command that makes it again"),
+    make("pre", { tabindex: "0" }, cell.command),
     make(
       "div",
       { class: "facts" },
