@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from benches import workbench
+from few_digits import with_few_digits
 
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
@@ -20,17 +21,21 @@ from fplbench.records import checkpoint
 from fplbench.spec import Request
 
 METHODS, DATASETS = registry.methods(), registry.datasets()
-SMALL = {"clients": 4, "shots": 4, "rounds": 4, "lr": 0.01, "participation": 0.5}
+SMALL = {
+    "clients": 4, "shots": 2, "rounds": 4, "local_epochs": 1, "lr": 0.01, "participation": 0.5,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return workbench(tmp_path_factory.mktemp("cache"))
+    return with_few_digits(workbench(tmp_path_factory.mktemp("cache")))
 
 
 def outcome(bench: Workbench, method: str, root: Path, stopped: bool) -> Outcome:
     """A cell to its end; or stopped, as by SIGTERM, in the first round that it computes."""
-    request = Request(methods=(method,), datasets=("digits",), options=SMALL | {"evaluations": 2})
+    request = Request(
+        methods=(method,), datasets=("few_digits",), options=SMALL | {"evaluations": 2}
+    )
     (cell,) = expand(request, bench)
     stop = Stop()
     stop.asked = stopped

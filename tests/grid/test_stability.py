@@ -14,6 +14,7 @@ import pytest
 import torch
 from benches import workbench
 from command_line import call
+from few_digits import with_few_digits
 from make_records import TITLES
 from protocol_numbers import METHODS
 
@@ -40,18 +41,18 @@ FEW_IMAGES = {"clients": 2, "nudge": [0, 1]}  # where a test image goes through 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return workbench(tmp_path_factory.mktemp("cache"), "pooled", "patches")
+    return with_few_digits(workbench(tmp_path_factory.mktemp("cache"), "pooled", "patches"))
 
 
 def ranges(bench: Workbench, method: str, **options: object) -> dict[str, float]:
     """Of each headline metric of a small cell of digits, over the start and two moved ones."""
     kind = METHODS.get(method)
     known = kind.Config.model_fields
-    few = FEW_IMAGES if "pixels" in kind(kind.Config()).inputs else {}
+    many = "pixels" in kind(kind.Config()).inputs
     request = Request(
         methods=(method,),
-        datasets=("digits",),
-        options=SMALL | {"nudge": [0, 1, 2]} | few | options,
+        datasets=("few_digits" if many else "digits",),
+        options=SMALL | {"nudge": [0, 1, 2]} | (FEW_IMAGES if many else {}) | options,
         sets={key: value for key, value in FEW_WORDS.items() if key in known},
     )
     found: dict[str, list[float]] = {}
