@@ -44,11 +44,14 @@ report: $(INSTALLED) ## Write one HTML page of all records in RESULTS (default: 
 REFERENCE = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp --seeds 0,1,2,3,4,5,6,7 \
 	--rounds 15 --set evaluations=3 --set fedotp.evaluations=1 --jobs 2 \
 	--out $(RESULTS)/reference-runs
+OTHERS = --methods dpfpl,fedclip,feddda,fedpha,fedsept,fedtpg,kgcoop,pfedmoap,plot,proda,prograd,promptfolio,tipadapter \
+	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=1 --jobs 2 --out $(RESULTS)/reference-runs
 reference: $(INSTALLED) ## Run all cells of the reference results; rewrites their file
 	$(BIN)/fplbench run $(REFERENCE) --datasets shapes,shapes_domains --clients-per-domain 2
 	$(BIN)/fplbench stability $(RESULTS)/reference-runs --starts 1 --jobs 2
 	$(BIN)/fplbench run $(REFERENCE) --datasets digits
-	$(BIN)/fplbench pack $(RESULTS)/reference-runs results/reference/embedded.jsonl
+	$(BIN)/fplbench run $(OTHERS) --datasets shapes,shapes_domains --clients-per-domain 2
+	$(BIN)/fplbench pack $(RESULTS)/reference-runs results/reference/embedded.jsonl.gz
 
 bench: $(INSTALLED) ## Time the engine beside published local training; rewrites docs/performance.md
 	$(BIN)/pytest tests/bench -m "not gpu" --benchmark-disable --bench-out $(RESULTS)/bench \

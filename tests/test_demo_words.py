@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import demo_words
+import grid_table
 import pytest
 from demo_words import END, START, block, replaced
 from make_records import make_record
@@ -64,6 +65,13 @@ def test_the_readme_says_what_the_committed_records_say() -> None:
         assert readme == made, f"run PYTHONPATH=tests/support python -m {demo_words.__name__}"
     else:
         assert END not in readme
+
+
+def test_the_table_of_all_methods_is_that_of_the_reference() -> None:
+    readme = demo_words.README.read_text()
+    made = grid_table.block(grid_table.FILE)
+    assert readme == replaced(readme, made, grid_table.START, grid_table.END)
+    assert len(grid_table.whole(grid_table.FILE)) > len(METHODS)
 
 
 def test_a_changed_digit_or_record_shows(file: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=ignored)
     (copy / "results" / "reference").mkdir(parents=True)
-    for file in (ROOT / "results" / "reference").glob("*.jsonl"):
+    for file in (ROOT / "results" / "reference").glob("*.jsonl.gz"):
         shutil.copy(file, copy / "results" / "reference")
     for name, text in PROBES.items():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ def test_the_file_is_whole_and_of_this_protocol() -> None:
     assert {record.backbone for record in RECORDS} == {"tiny"}
     assert reference.FILE.stat().st_size < 600_000
     assert reference.FILE.resolve() == (
-        Path(__file__).parents[1] / "results" / "reference" / "embedded.jsonl"
+        Path(__file__).parents[1] / "results" / "reference" / "embedded.jsonl.gz"
     )
 
 

@@ -135,7 +135,7 @@ def report(
 
 def pack(
     results: Results,
-    file: Annotated[Path, typer.Argument(help="The file to write, *.jsonl.")],
+    file: Annotated[Path, typer.Argument(help="The file to write, *.jsonl or *.jsonl.gz.")],
 ) -> None:
     """Pack all records into one file to publish or commit: a line a cell, no tensors and no
     histories. tables, plots, report and show read it like a folder."""

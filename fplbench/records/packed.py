@@ -2,15 +2,17 @@
 
 The first line says what the file is, how many cells follow and what all of them share; every
 other line is a cell with the rest of its record. What is left out stands in LEFT_OUT (and single
-clients' numbers, but for accuracies), and numbers and seconds are rounded, so that some hundred
-cells are some hundred kilobytes.
+clients' numbers, but for accuracies), and numbers and seconds are rounded. A name that ends in .gz
+makes it a sixth as large: some hundred cells are then some hundred kilobytes.
 """
 
 from __future__ import annotations
 
 import codecs
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,11 @@ from fplbench.records.old import filled_in
 from fplbench.records.record import Record
 from fplbench.records.store import OtherSchema, Problem, read_history, reason, record_of
 
-SUFFIX = ".jsonl"
+SUFFIX, COMPRESSED = ".jsonl", ".jsonl.gz"
 FORMAT = 1
+GZIP = b"\x1f\x8b"
+BROKEN = (OSError, EOFError, zlib.error)
+"""What gzip raises of a file that is not whole."""
 LEFT_OUT = frozenset({"label_counts", "code", "started"})
 """Fields of a record that are large, or that tell nobody else anything."""
 OPEN = ("settings", "scenario_settings", "training", "identity", "versions", "hardware")
@@ -36,17 +41,23 @@ Fields = dict[str, Any]
 def write(records: Sequence[Record], file: Path) -> Path:
     """Write the cells into a file, whole or not at all. Its lines are ordered by what they are
     of, so that two versions of the file can be compared."""
-    if file.suffix != SUFFIX:
-        raise UserError(f"{file}: packed records are found by their ending, so name it *{SUFFIX}.")
+    if not file.name.endswith((SUFFIX, COMPRESSED)):
+        raise UserError(
+            f"{file}: packed records are found by their ending, so name it *{SUFFIX} or "
+            f"*{COMPRESSED}."
+        )
     ordered = sorted(records, key=lambda r: (r.scenario, r.dataset, r.method, r.seed, r.id))
     lines = [_fields(record) for record in ordered]
     shared = _shared(lines)
     first = {"packed": FORMAT, "cells": len(lines), "shared": shared}
     text = "".join(_json(line) + "\n" for line in [first, *(_less(one, shared) for one in lines)])
+    data = text.encode("utf-8", errors="backslashreplace")
+    if file.name.endswith(COMPRESSED):
+        data = gzip.compress(data, mtime=0)  # the same records, the same bytes
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        aside.write_bytes(data)
         os.replace(aside, file)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}; choose another name.") from error
@@ -59,7 +70,8 @@ def outcomes(path: Path) -> list[tuple[Path, Record | Problem]]:
     Not of those further down: a reference among one's own results must not mix with them.
     """
     if path.is_dir():
-        files = [file for file in sorted(path.glob(f"*{SUFFIX}")) if is_packed(file)]
+        named = [*path.glob(f"*{SUFFIX}"), *path.glob(f"*{COMPRESSED}")]
+        files = [file for file in sorted(named) if is_packed(file)]
     elif is_packed(path):
         files = [path]
     else:
@@ -72,13 +84,26 @@ def is_packed(file: Path) -> bool:
     if not file.is_file():
         return False
     with open(file, "rb") as opened:
-        return opened.read(13).removeprefix(codecs.BOM_UTF8)[:10] == b'{"packed":'
+        first = opened.read(13)
+    if first.startswith(GZIP):
+        try:
+            with gzip.open(file) as unpacked:
+                first = unpacked.read(13)
+        except BROKEN:  # torn before its first line: by its name it was one
+            return file.name.endswith(COMPRESSED)
+    return first.removeprefix(codecs.BOM_UTF8)[:10] == b'{"packed":'
 
 
 def read(file: Path) -> list[Record | Problem]:
     """Every cell of a file, or why it cannot be read."""
+    data = file.read_bytes()
+    if data.startswith(GZIP):
+        try:
+            data = gzip.decompress(data)
+        except BROKEN as error:
+            return [_problem(file, 1, f"it cannot be unpacked: {error}")]
     # Not splitlines, which also cuts at characters that JSON may hold.
-    text = file.read_text(encoding="utf-8-sig", errors="replace")
+    text = data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
     first, *lines = text.removesuffix("\n").split("\n")
     try:
         head = json.loads(first)

@@ -24,7 +24,7 @@ from fplbench.records.store import Problem
 from fplbench.report.groups import OF_METHOD, OPTIMIZER, WITHOUT_EFFECT, show
 from fplbench.report.words import title
 
-FILE = Path(fplbench.__file__).parent / "reference" / "embedded.jsonl"
+FILE = Path(fplbench.__file__).parent / "reference" / "embedded.jsonl.gz"
 """In a checkout this folder is a link to results/reference."""
 MOST = 6
 

@@ -94,6 +94,21 @@ def test_a_damaged_line_is_named_and_the_others_are_there(
     assert table["id"].nunique() == (0 if place == 1 else 4)
 
 
+def test_a_compressed_file_is_the_same_and_its_damage_is_named(file: Path, tmp_path: Path) -> None:
+    records = [record for _, record in read_cells(file)[0]]
+    small = packed.write(records, tmp_path / "small" / "all.jsonl.gz")
+    assert packed.read(small) == packed.read(file)
+    assert small.stat().st_size < file.stat().st_size / 2
+    data = small.read_bytes()
+    assert packed.write(records, small).read_bytes() == data
+    assert set(load_results(small.parent)["id"]) == {record.id for record in records}
+    for torn in (data[:5], data[: len(data) // 2], data[:-1], data[:40] + b"x" + data[41:]):
+        small.write_bytes(torn)
+        for place in (small, small.parent):
+            (problem,) = read_cells(place)[1]
+            assert "cannot be unpacked" in problem.message
+
+
 def test_a_schema_of_the_future_is_refused_by_name(file: Path) -> None:
     file.write_text(file.read_text().replace(f'"schema":{SCHEMA}', '"schema":9'))
     assert "its schema is 9" in read_cells(file)[1][0].message

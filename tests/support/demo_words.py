@@ -3,9 +3,9 @@
     fplbench pack results/demo results/reference/demo.jsonl
     PYTHONPATH=tests/support python -m demo_words
 
-writes them between START and END in README.md. Every sentence takes its direction from the
-numbers: nothing is called a gain or a loss that the seeds do not tell. Without a demo.jsonl the
-cells of the demo's kind in embedded.jsonl are taken.
+writes them between START and END in README.md, of the demo's methods alone. Every sentence takes
+its direction from the numbers: nothing is called a gain or a loss that the seeds do not tell. Without a demo.jsonl the
+cells of the demo's kind in embedded.jsonl.gz are taken.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from fplbench.report.write import titles
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-FILES = [ROOT / "results" / "reference" / f"{name}.jsonl" for name in ("demo", "embedded")]
+REFERENCE = ROOT / "results" / "reference"
+FILES = [REFERENCE / "demo.jsonl", REFERENCE / "embedded.jsonl.gz"]
 START, END = "<!-- demo: made by tests/support/demo_words.py -->", "<!-- /demo -->"
 
 CLASSES, STYLES = ("base2novel", "shapes"), ("domains", "shapes_domains")
@@ -34,6 +35,7 @@ COLUMNS = {
     STYLES: ["domains", "global_domains"],
 }
 SHARED = ["promptfl", "fedotp", "pfedprompt", "fedpgp"]
+METHODS = ["zeroshot", "coop", *SHARED]
 # (where, metric, method, against which)
 ASKED = [
     *((CLASSES, metric, "coop", "zeroshot") for metric in ("local", "local_own")),
@@ -85,20 +87,20 @@ Answers = Mapping[tuple[str, str, str], Compared]
 
 def block(file: Path) -> str:
     """What stands between the markers."""
-    groups = {where: _group(file, *where) for where in (CLASSES, STYLES)}
+    groups = {where: group_of(file, *where, METHODS) for where in (CLASSES, STYLES)}
     answers = _answers(groups)
     parts = [_table(groups[where], where[1], COLUMNS[where]) for where in groups]
     seeds = sorted({len(group.seeds(where[1])) for where, group in groups.items()})
     return "\n\n".join([*parts, "\n".join(_sentences(answers)), _how(seeds)])
 
 
-def replaced(text: str, made: str) -> str:
+def replaced(text: str, made: str, begins: str = START, ends: str = END) -> str:
     """A page with this between its markers. ValueError where it has none."""
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
+    before, start, rest = text.partition(begins)
+    _, end, after = rest.partition(ends)
     if not start or not end:
-        raise ValueError(f"README.md lacks {START} or {END}: put them where the tables belong")
-    return f"{before}{START}\n\n{made}\n\n{END}{after}"
+        raise ValueError(f"README.md lacks {begins} or {ends}: put them where the tables belong")
+    return f"{before}{begins}\n\n{made}\n\n{ends}{after}"
 
 
 def source() -> Path:
@@ -106,8 +108,11 @@ def source() -> Path:
     return next(file for file in FILES if file.exists())
 
 
-def _group(file: Path, scenario: str, data: str) -> Group:
+def group_of(file: Path, scenario: str, data: str, methods: Sequence[str] | None = None) -> Group:
+    """The one group of cells of a scenario on a data set. methods: None for all."""
     results = load_results(file)
+    if methods is not None:
+        results = results[results["method"].isin(methods)]
     fit = [
         group
         for group in split(results, titles(results))
