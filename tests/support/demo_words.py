@@ -4,8 +4,8 @@
     PYTHONPATH=tests/support python -m demo_words
 
 writes them between START and END in README.md, of the demo's methods alone. Every sentence takes
-its direction from the numbers: nothing is called a gain or a loss that the seeds do not tell. Without a demo.jsonl the
-cells of the demo's kind in embedded.jsonl.gz are taken.
+its direction from the numbers: nothing is called a gain or a loss that the seeds do not tell.
+Without a demo.jsonl the cells of the demo's kind in embedded.jsonl.gz are taken.
 """
 
 from __future__ import annotations
