@@ -34,7 +34,7 @@ VALUES = st.one_of(
     st.lists(st.one_of(st.integers(), st.text(max_size=3)), max_size=3),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
     st.sampled_from([1, 2, 3, 4, "\ud800", "1e999", [[]], {"": {}}]),
-)
+).map(copy.deepcopy)  # the next change may go inside
 
 
 @functools.cache
