@@ -25,7 +25,9 @@ from fplbench.plugins.base import Settings as Settings
 Tensors = dict[str, Tensor]
 EVERYBODY = -1
 """In place of a client's id: a draw that is the same for all."""
-INPUTS = frozenset({"pooled", "patches", "pixels", "norms"})
+INPUTS = frozenset({"pooled", "patches", "pixels", "norms", "mirrored"})
+OF_TRAINING = frozenset({"mirrored"})
+"""Those of the inputs that training images alone have."""
 TRAVEL = ("begin", "upload", "aggregate", "download", "merge")
 """The hooks of a method that say what travels and what is made of it."""
 
@@ -132,7 +134,9 @@ class Batch:
     for them, in local steps its `step_inputs`; both unit length along D.
     embedded: [C, B, L, w], class token and patches as the image tower's first norm reads them,
     for methods that ask for "pixels"; see `Task.encode_images`. norms: [C, B], the length of each
-    pooled feature before it was made one, for those that ask for "norms".
+    pooled feature before it was made one, for those that ask for "norms". mirrored: [C, B, D], the
+    pooled features of the same images with left and right changed, unit length, for those that ask
+    for "mirrored"; None in predictions.
     labels: [C, B], places in `trained_on`; None when predictions are wanted.
     class_mask: [C, K], the classes a client trains among; None for all, and in predictions.
     fixed: what `memory` and `prepare` returned for these clients, each [C, ...].
@@ -148,6 +152,7 @@ class Batch:
     patches: Tensor | None = None
     embedded: Tensor | None = None
     norms: Tensor | None = None
+    mirrored: Tensor | None = None
     labels: Tensor | None = None
     class_mask: Tensor | None = None
     fixed: Tensors = field(default_factory=dict)
@@ -282,8 +287,8 @@ class Method(Plugin):
 
     @property
     def inputs(self) -> frozenset[str]:
-        """What it reads of images: "pooled", "patches", "norms", and "pixels" if it changes the
-        image tower.
+        """What it reads of images: "pooled", "patches", "norms", "mirrored", and "pixels" if it
+        changes the image tower.
 
         A plain attribute of the class will do where no setting decides it.
         """
