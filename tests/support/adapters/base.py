@@ -261,6 +261,11 @@ def _data(case: Case, noise: torch.Generator, backbone: Backbone, pixels: bool) 
         every = torch.randn(3 * rows, 3, *case.of("input.images").shape[2:], generator=noise)
         every[PLACE * rows : PLACE * rows + len(features)] = case.of("input.images")
         embedded = backbone.embedded(every)
+    mirrored = None
+    if "input.image_features_flipped" in case.tensors:
+        seen = torch.randn(3, rows, features.shape[-1], generator=noise)
+        seen[PLACE, : len(features)] = case.of("input.image_features_flipped")
+        mirrored = F.normalize(seen, dim=-1).flatten(0, 1)
     with_patches = features.dim() == 3  # the class token, then the patches
     return LocalData(
         labels=labels,
@@ -273,4 +278,5 @@ def _data(case: Case, noise: torch.Generator, backbone: Backbone, pixels: bool) 
         trained_on=case.classnames,
         embedded=embedded,
         norms=(norms[:, :, 0] if with_patches else norms).flatten(),
+        mirrored=mirrored,
     )
