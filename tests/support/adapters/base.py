@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -15,6 +16,7 @@ from torch import Tensor
 from fplbench import rng
 from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
+from fplbench.clip.text import TextTower
 from fplbench.engine.local_data import LocalData
 from fplbench.method import Batch, Method, Param, Round, Tensors
 from fplbench.plugins import registry
@@ -38,6 +40,9 @@ class Adapter:
     names: ClassVar[Mapping[str, str]] = {}
     terms: ClassVar[Mapping[str, tuple[str, str]]] = {"ce": ("ce", "")}
     stops_by_client: ClassVar[bool] = False  # its transport, as published code stops by the batch
+    # Whether gradients are compared as a text tower in float64 gives them: a step that amplifies
+    # the rounding of text features is further from itself on another processor than we allow.
+    amplifies: ClassVar[bool] = False
 
     def config(self, case: Case) -> dict[str, object]:
         chosen = {o: case.settings[t] for t, o in self.settings.items() if t in case.settings}
@@ -85,6 +90,10 @@ class Adapter:
     def gradients(self, case: Case) -> Tensors:
         """The expected gradients of a step, under the format's names."""
         return case.group("expected.grad.")
+
+    def after(self, case: Case) -> Tensors:
+        """The tensors expected after three steps, under the format's names."""
+        return case.group("expected.after_sgd.")
 
     def sums(self, case: Case) -> set[str]:
         """Tensors of whose gradient a case has sums alone."""
@@ -177,6 +186,20 @@ class Setting:
             training=False,
             trained_on=batch.trained_on,
         )
+
+    def in_double(self) -> tuple[Tensors, PromptTask]:
+        """The parameters, and the task behind a text tower, in float64."""
+        backbone = backbone_of(self.case)
+        model = copy.deepcopy(backbone.model).double()
+        task = PromptTask(
+            TextTower(model, backbone.tokenizer),
+            self.case.classnames,
+            self.task.templates,
+            backbone.logit_scale.double(),
+            visual=model.visual,
+        )
+        params = {n: t.double() if t.is_floating_point() else t for n, t in self.params.items()}
+        return params, task
 
     def logits(self, training: bool = False) -> Tensor:
         """[3, B, K]."""

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 import torch.nn.functional as F
@@ -328,6 +330,58 @@ class FedAPT(Adapter):
         }
 
 
+class FOCoOp(Adapter):
+    method = "focoop"
+    settings = {
+        "n_ctx": "n_ctx",
+        "frac": "frac",
+        "gamma_1": "gamma_1",
+        "gamma_2": "gamma_2",
+        "tau": "tau",
+        "iterations": "iterations",
+    }
+    always = {"penalty": "published"}
+    terms = {}
+    amplifies = True
+
+    def config(self, case: Case) -> dict[str, object]:
+        words = case.settings["ood_words"]
+        assert isinstance(words, list)
+        path = Path(FILES.name) / f"{case.name}.txt"
+        path.write_text("\n".join(words))
+        return super().config(case) | {"num_ood": len(words), "words": str(path)}
+
+    def ours(self, golden: Tensors) -> Tensors:
+        return golden | {"gamma": torch.zeros(2)}
+
+    def beside(self, case: Case) -> Tensors:
+        return {"gamma": torch.tensor([case.number("gamma_1"), case.number("gamma_2")])}
+
+    def drawn(self, case: Case, purpose: str, step: int) -> Tensor:
+        return case.of(f"input.{purpose}")[step]
+
+    def gradients(self, case: Case) -> Tensors:
+        """Of the gammas it is how far the perturbations went, which is what they step by."""
+        radii = [case.of(f"expected.adversarial_{which}").abs().mean() for which in ("id", "ood")]
+        return super().gradients(case) | {"gamma": -torch.stack(radii)}
+
+    def after(self, case: Case) -> Tensors:
+        return super().after(case) | {"gamma": case.of("expected.gammas")[-1]}
+
+    def check(self, s: Setting, close: Close) -> None:
+        method, count = s.method, len(s.case.of("input.labels"))
+        a, o = method.encode(s.params, s.task)["t"], method.others(s.params, s.task)  # type: ignore[attr-defined]
+        logits = s.task.logit_scale * s.batch().pooled @ torch.cat([a, o], dim=1).mT
+        close("logits of words too", logits[PLACE, :count], s.case.of("expected.logits"))
+        found = method.adversary(a, o, s.params["gamma"], s.batch(), s.task)  # type: ignore[attr-defined]
+        for which, eps in zip(("id", "ood"), found, strict=True):
+            wanted = s.case.of(f"expected.adversarial_{which}")
+            close(f"perturbation {which}", eps[PLACE], wanted)
+
+
+FILES = TemporaryDirectory()
+"""Of settings that name a file."""
+
 FEDERATED: dict[str, Adapter] = {
     "promptfolio": PromptFolio(),
     "fedtpg": FedTPG(),
@@ -337,4 +391,5 @@ FEDERATED: dict[str, Adapter] = {
     "fedsept": FedSEPT(),
     "feddda": FedDDA(),
     "fedapt": FedAPT(),
+    "focoop": FOCoOp(),
 }
