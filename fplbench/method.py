@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fplbench.clip.adapters import Adapters
 from fplbench.clip.prompts import Position as Position
+from fplbench.clip.prompts import Read as Read
 from fplbench.plugins.base import Plugin, one_line
 from fplbench.plugins.base import Settings as Settings
 
@@ -86,6 +87,8 @@ class Task(Protocol):
         names: Sequence[str] | None = None,
         deep: Mapping[int, Tensor] | None = None,
         adapters: Adapters | None = None,
+        lengths: Tensor | None = None,
+        read: Read = "own",
     ) -> Tensor:
         """Text features of [SOS][ctx][class name].[EOT], not normalised, with gradient to ctx.
 
@@ -93,7 +96,8 @@ class Task(Protocol):
         Contexts of their own for each image go into N. Returns [C, N, K, D].
         names: other words in the place of the class names, K of them. deep: layer, from 0 ->
         [C, N, n, d], what takes the context's place at the input of that layer of the tower.
-        adapters: place -> what is added there (fplbench.clip.adapters).
+        adapters: place -> what is added there (fplbench.clip.adapters). lengths: [C, N], how many
+        of its n vectors a prompt has, the first ones; read: where, see `Read`.
         """
 
     @property
