@@ -80,6 +80,10 @@ class Task(Protocol):
     def templates(self) -> tuple[str, ...]:
         """The data set's hand-written prompts, each with one "{}" for the class name."""
 
+    @property
+    def own_templates(self) -> tuple[tuple[str, ...], ...]:
+        """[K], those of each class, where classes come from data sets with others."""
+
     def encode_prompts(
         self,
         ctx: Tensor,

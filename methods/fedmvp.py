@@ -116,7 +116,8 @@ class FedMVP(Method):
         """What is said of each class. UserError: the file does not say it."""
         names = [name.replace("_", " ") for name in task.classnames]
         if not self.config.descriptions:
-            return [[each.replace("{}", name) for each in task.templates] for name in names]
+            both = zip(names, task.own_templates, strict=True)
+            return [[each.replace("{}", name) for each in own] for name, own in both]
         path, _, _ = self.config.descriptions.rpartition("#")
         found = json_of(self.config.descriptions)
         if not isinstance(found, dict):

@@ -14,6 +14,7 @@ from command_line import call
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from fplbench.clip.task import PromptTask
 from fplbench.clip.vision import ImageTower
 from fplbench.errors import UserError
 from fplbench.method import Batch, Tensors
@@ -71,6 +72,14 @@ def test_sentences_are_taken_as_they_are_and_classes_may_have_differently_many(
         some.task().encode_texts([f"{name}, seen from afar." for name in NAMES]), dim=-1
     )
     assert_close(shares @ features, found)
+
+
+def test_each_class_is_described_by_the_templates_of_its_own_data_set() -> None:
+    clip = some.backbone()
+    own = [("a {}.",), ("{} texture.", "a photo of {}.")]
+    task = PromptTask(clip.text, ("cat", "sea_ice"), ("?",), clip.logit_scale, own_templates=own)
+    told = some.method("fedmvp").sentences(task)  # type: ignore[attr-defined]
+    assert told == [["a cat."], ["sea ice texture.", "a photo of sea ice."]]
 
 
 NAMES = [name.replace("_", " ") for name in some.CLASSES]
