@@ -91,7 +91,8 @@ def refusals(error: ValidationError, of: str) -> Iterator[str]:
         if words is None:
             # A sentence of the Config's own, without pydantic's words before it.
             why = limits.get("error", each["msg"])
-            yield f"{where}={value!r} is refused ({of}): {why}."
+            alone = f"{where}={value!r} is refused ({of}): {why}."
+            yield alone if each["loc"] else f"{why} ({of})."  # of several settings together
         else:
             yield f"{where} is {value}, but {words} ({of})."
 

@@ -72,6 +72,10 @@ class Adapter:
         """A client's tensors that are not trained and not drawn, as `merge` would bring them."""
         return {}
 
+    def together(self, case: Case) -> Tensors:
+        """Tensors of all three clients, [3, ...], where random ones beside the case's won't do."""
+        return {}
+
     def received(self, case: Case, params: Tensors) -> Tensors:
         """What the clients received, each [3, ...]; params: what they start from."""
         return {}
@@ -250,6 +254,7 @@ def setting_of(case: Case, adapter: Adapter) -> Setting:
     }
     received = adapter.received(case, params)
     params |= {name: _between(value, noise) for name, value in adapter.beside(case).items()}
+    params |= adapter.together(case)
     data = _data(case, noise, backbone, "pixels" in method.inputs)
     fixed = method.prepare(params, received, task)
     return Setting(case, adapter, method, task, specs, params, data, fixed)

@@ -251,8 +251,48 @@ class FedPHA(Adapter):
             "text_features_projected": text[2],
         }
 
-    def aggregated(self, case: Case) -> tuple[Tensors, Tensors]:
-        return super().aggregated(case)
+
+class FedPHAHE(FedPHA):
+    """The case's client has the first of the lengths, those beside it the others."""
+
+    method = "fedpha_he"
+
+    def config(self, case: Case) -> dict[str, object]:
+        lengths = lengths_of(case)
+        self.own, self.room = lengths[0], max(lengths) - lengths[0]
+        read = {"shortest": min(lengths), "longest": max(lengths), "read": "longest"}
+        return super().config(case) | read
+
+    def ours(self, golden: Tensors) -> Tensors:
+        nothing = torch.ones(self.room, golden["ctx_local"].shape[1])
+        return golden | {"ctx_local": torch.cat([golden["ctx_local"], nothing])}
+
+    def theirs(self, ours: Tensors) -> Tensors:
+        return {"ctx_global": ours["ctx_global"], "ctx_local": ours["ctx_local"][: self.own]}
+
+    def together(self, case: Case) -> Tensors:
+        own, *others = lengths_of(case)
+        return {"length": torch.tensor([others[0], own, others[1]])}
+
+    def compared(self, s: Setting) -> dict[str, Tensor]:
+        text = s.method.all_features(s.params, s.task)[PLACE]  # type: ignore[attr-defined]
+        found = {
+            "text_features_local": text[0],
+            "text_features_global": text[1],
+            "text_features_projected": text[2],
+        }
+        shared = s.method.shared_only(s.params)
+        assert shared is not None
+        alone = s.method.logits(shared, s.method.encode(shared, s.task), s.batch(), s.task)
+        return found | {"logits_global": alone[PLACE, : len(s.case.of("input.labels"))]}
+
+
+def lengths_of(case: Case) -> list[int]:
+    """Of the prompts of a case's clients, its own first."""
+    lengths = case.settings["prompt_lengths"]
+    assert isinstance(lengths, list)
+    assert case.settings["client"] == 0
+    return lengths
 
 
 class FedSEPT(Adapter):
@@ -388,6 +428,7 @@ FEDERATED: dict[str, Adapter] = {
     "pfedmoap": PFedMoAP(),
     "dpfpl": DPFPL(),
     "fedpha": FedPHA(),
+    "fedpha, heterogeneous lengths": FedPHAHE(),
     "fedsept": FedSEPT(),
     "feddda": FedDDA(),
     "fedapt": FedAPT(),
