@@ -19,13 +19,16 @@ from torch import Tensor
 
 from fplbench.clip.adapters import Adapters
 from fplbench.clip.prompts import Position as Position
+from fplbench.clip.prompts import Read as Read
 from fplbench.plugins.base import Plugin, one_line
 from fplbench.plugins.base import Settings as Settings
 
 Tensors = dict[str, Tensor]
 EVERYBODY = -1
 """In place of a client's id: a draw that is the same for all."""
-INPUTS = frozenset({"pooled", "patches", "pixels", "norms"})
+INPUTS = frozenset({"pooled", "patches", "pixels", "norms", "mirrored"})
+OF_TRAINING = frozenset({"mirrored"})
+"""Those of the inputs that training images alone have."""
 TRAVEL = ("begin", "upload", "aggregate", "download", "merge")
 """The hooks of a method that say what travels and what is made of it."""
 
@@ -77,6 +80,10 @@ class Task(Protocol):
     def templates(self) -> tuple[str, ...]:
         """The data set's hand-written prompts, each with one "{}" for the class name."""
 
+    @property
+    def own_templates(self) -> tuple[tuple[str, ...], ...]:
+        """[K], those of each class, where classes come from data sets with others."""
+
     def encode_prompts(
         self,
         ctx: Tensor,
@@ -84,6 +91,8 @@ class Task(Protocol):
         names: Sequence[str] | None = None,
         deep: Mapping[int, Tensor] | None = None,
         adapters: Adapters | None = None,
+        lengths: Tensor | None = None,
+        read: Read = "own",
     ) -> Tensor:
         """Text features of [SOS][ctx][class name].[EOT], not normalised, with gradient to ctx.
 
@@ -91,7 +100,8 @@ class Task(Protocol):
         Contexts of their own for each image go into N. Returns [C, N, K, D].
         names: other words in the place of the class names, K of them. deep: layer, from 0 ->
         [C, N, n, d], what takes the context's place at the input of that layer of the tower.
-        adapters: place -> what is added there (fplbench.clip.adapters).
+        adapters: place -> what is added there (fplbench.clip.adapters). lengths: [C, N], how many
+        of its n vectors a prompt has, the first ones; read: where, see `Read`.
         """
 
     @property
@@ -132,7 +142,9 @@ class Batch:
     for them, in local steps its `step_inputs`; both unit length along D.
     embedded: [C, B, L, w], class token and patches as the image tower's first norm reads them,
     for methods that ask for "pixels"; see `Task.encode_images`. norms: [C, B], the length of each
-    pooled feature before it was made one, for those that ask for "norms".
+    pooled feature before it was made one, for those that ask for "norms". mirrored: [C, B, D], the
+    pooled features of the same images with left and right changed, unit length, for those that ask
+    for "mirrored"; None in predictions.
     labels: [C, B], places in `trained_on`; None when predictions are wanted.
     class_mask: [C, K], the classes a client trains among; None for all, and in predictions.
     fixed: what `memory` and `prepare` returned for these clients, each [C, ...].
@@ -148,6 +160,7 @@ class Batch:
     patches: Tensor | None = None
     embedded: Tensor | None = None
     norms: Tensor | None = None
+    mirrored: Tensor | None = None
     labels: Tensor | None = None
     class_mask: Tensor | None = None
     fixed: Tensors = field(default_factory=dict)
@@ -282,8 +295,8 @@ class Method(Plugin):
 
     @property
     def inputs(self) -> frozenset[str]:
-        """What it reads of images: "pooled", "patches", "norms", and "pixels" if it changes the
-        image tower.
+        """What it reads of images: "pooled", "patches", "norms", "mirrored", and "pixels" if it
+        changes the image tower.
 
         A plain attribute of the class will do where no setting decides it.
         """

@@ -17,6 +17,11 @@ Position = Literal["end", "middle", "front"]
 """Where a class name stands: after the context, in its middle, or before it."""
 
 
+Read = Literal["own", "longest"]
+"""Where a prompt with fewer vectors than others is read: at its own end, or where it would end with
+as many as any has, among the padding."""
+
+
 class Tokenizer(Protocol):
     """What open_clip's tokenizers have in common."""
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fplbench.clip.adapters import Adapters
-from fplbench.clip.prompts import Position, PromptTokens
+from fplbench.clip.prompts import Position, PromptTokens, Read
 from fplbench.clip.text import TextTower
 from fplbench.clip.vision import ImageTower
 from fplbench.dataset import IntArray
@@ -83,6 +83,8 @@ class PromptTask:
         names: Sequence[str] | None = None,
         deep: Mapping[int, Tensor] | None = None,
         adapters: Adapters | None = None,
+        lengths: Tensor | None = None,
+        read: Read = "own",
     ) -> Tensor:
         """[C, N, K, D]; see `Task`."""
         tokens = self.names
@@ -91,7 +93,12 @@ class PromptTask:
             if key not in self._others:
                 self._others[key] = self.tower.tokenize(key)
             tokens = self._others[key]
-        return self.prompts_through.encode_prompts(ctx, tokens, position, deep, adapters)
+        through = self.prompts_through
+        if lengths is not None:
+            if deep or adapters:
+                raise ValueError("contexts of different lengths go with no deeper ones or adapters")
+            return through.encode_unequal(ctx, lengths, tokens, position, read)
+        return through.encode_prompts(ctx, tokens, position, deep, adapters)
 
     @cached_property
     def images(self) -> ImageTower:

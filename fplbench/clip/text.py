@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from fplbench.clip.adapters import Adapters, Block, per_block
 from fplbench.clip.prefix import Tail, can_share, known_tokens, project, run
-from fplbench.clip.prompts import Layout, Position, PromptTokens, Tokenizer, Vocabulary
+from fplbench.clip.prompts import (
+    Layout,
+    Position,
+    PromptTokens,
+    Read,
+    Tokenizer,
+    Vocabulary,
+)
 from fplbench.errors import UserError
 
 TEXTS_AT_ONCE = 256
@@ -118,6 +125,35 @@ class TextTower:
         if general or not self._plain or deep:
             return self._encode_general(ctx, names, position, deep)
         return self._encode_apart(ctx, names, position)
+
+    def encode_unequal(
+        self,
+        ctx: Tensor,
+        lengths: Tensor,
+        names: PromptTokens,
+        position: Position = "end",
+        read: Read = "own",
+    ) -> Tensor:
+        """The same of contexts of different lengths: the first `lengths` [C, N] of a prompt's n
+        vectors are its own, and nothing stands in the place of the others.
+
+        Every prompt is computed from its beginning to the longest one's end. read: at its own end,
+        or at the longest one's.
+        """
+        longest = names.layout(ctx.shape[-2], position)
+        whole = self._placed(ctx, longest)
+        x, ends = whole, longest.read.expand(whole.shape[:3])
+        padding = self._embed(torch.tensor(self.vocabulary.pad, device=self.device)).to(x.dtype)
+        for n in sorted(set(lengths.flatten().tolist()) - {ctx.shape[-2]}):
+            layout = names.layout(n, position)
+            shorter = self._placed(ctx[..., :n, :], layout)
+            missing = padding.expand(*whole.shape[:3], whole.shape[3] - shorter.shape[3], -1)
+            here = (lengths == n)[..., None]
+            x = torch.where(here[..., None, None], torch.cat([shorter, missing], dim=3), x)
+            if read == "own":
+                ends = torch.where(here, layout.read, ends)
+        found = self._run(self._computing, x.flatten(0, 2), ends.flatten())
+        return found.reshape(*x.shape[:3], -1)
 
     def shares_prefix(self, ctx: Tensor, position: Position) -> bool:
         """Whether [SOS][context] is the same for all classes and sees none of them."""

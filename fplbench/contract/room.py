@@ -212,7 +212,7 @@ def scene(candidate: Candidate, seed: int = 0) -> Scene:
     memory, exam = (_batch(method.inputs, noise) for _ in range(2))
     allowed = torch.rand(CLIENTS, len(CLASSES), generator=noise) < 0.5
     batch = replace(batch, class_mask=_with_own(allowed, batch))
-    exam = replace(exam, labels=None, training=False, clients=None, generator=None)
+    exam = replace(exam, labels=None, mirrored=None, training=False, clients=None, generator=None)
     return Scene(params, received, batch, memory, exam, before)
 
 
@@ -236,11 +236,16 @@ def _batch(inputs: frozenset[str], noise: torch.Generator) -> Batch:
         patches=patches if "patches" in inputs else None,
         embedded=embedded(shape, noise) if "pixels" in inputs else None,
         norms=5 + torch.rand(shape, generator=noise) if "norms" in inputs else None,
+        mirrored=_unit((*shape, width), noise) if "mirrored" in inputs else None,
         labels=torch.randint(len(CLASSES), shape, generator=noise),
         trained_on=CLASSES,
         clients=torch.arange(CLIENTS),
         generator=partial(rng.generator, 0),
     )
+
+
+def _unit(shape: tuple[int, ...], noise: torch.Generator) -> Tensor:
+    return F.normalize(torch.randn(shape, generator=noise), dim=-1)
 
 
 def embedded(shape: tuple[int, ...], noise: torch.Generator) -> Tensor:
@@ -351,4 +356,5 @@ def images_for(method: Method, count: int, classes: int, seed: int) -> Images:
         patches=patches if "patches" in method.inputs else None,
         embedded=embedded((count,), noise) if "pixels" in method.inputs else None,
         norms=5 + torch.rand(count, generator=noise) if "norms" in method.inputs else None,
+        mirrored=_unit((count, width), noise) if "mirrored" in method.inputs else None,
     )

@@ -23,7 +23,7 @@ from fplbench.features.images import Images
 from fplbench.method import Method, Param, Round, Task, Tensors
 from fplbench.scenario import Clients
 
-KINDS = ("pooled", "patches", "embedded", "norms")
+KINDS = ("pooled", "patches", "embedded", "norms", "mirrored")
 """Of features, as images have them."""
 NUDGE = 1e-6
 """How far a moved start is from the one drawn: about eight times float32's rounding."""
@@ -213,6 +213,7 @@ class Federation:
             patches=_on(self.device, found["patches"]),
             embedded=_on(self.device, found["embedded"]),
             norms=_on(self.device, found["norms"]),
+            mirrored=_on(self.device, found["mirrored"]),
             class_mask=(
                 None
                 if class_mask is None

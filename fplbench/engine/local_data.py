@@ -24,8 +24,9 @@ class Draws:
 class LocalData:
     """The training images of C clients, padded to the largest client, on the device.
 
-    pooled: [R, D]; patches: [R, M, D]; embedded: [R, L, w]; norms: [R]; features of R images, those
-    of these clients among them, in whatever precision they are kept; a batch has them in float32.
+    pooled: [R, D]; patches: [R, M, D]; embedded: [R, L, w]; norms: [R]; mirrored: [R, D]; features
+    of R images, those of these clients among them, in whatever precision they are kept; a batch has
+    them in float32.
     plain: [C, S], where each client's images are; rows: [E, C, S], where the view of them is that
     an epoch trains on.
     labels: [C, S], places in trained_on, the class names of training; mask: [C, S];
@@ -43,6 +44,7 @@ class LocalData:
     patches_in_steps: bool = True
     embedded: Tensor | None = None
     norms: Tensor | None = None
+    mirrored: Tensor | None = None
 
     def everything(self) -> Batch:
         """All images of each client as they are, for Method.memory."""
@@ -52,6 +54,7 @@ class LocalData:
             patches=None if self.patches is None else self.patches[self.plain].float(),
             embedded=None if self.embedded is None else self.embedded[self.plain].float(),
             norms=None if self.norms is None else self.norms[self.plain],
+            mirrored=None if self.mirrored is None else self.mirrored[self.plain],
             labels=self.labels,
             class_mask=self.class_mask,
             trained_on=self.trained_on,
@@ -77,6 +80,7 @@ class LocalData:
             patches=None if patches is None else patches[rows].float(),
             embedded=None if self.embedded is None else self.embedded[rows].float(),
             norms=None if self.norms is None else self.norms[rows],
+            mirrored=None if self.mirrored is None else self.mirrored[rows],
             labels=self.labels[clients, index],
             class_mask=None if self.class_mask is None else self.class_mask[:k],
             fixed={name: value[:k] for name, value in fixed.items()},

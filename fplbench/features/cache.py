@@ -41,6 +41,7 @@ KINDS = {
     "patches-f16": torch.float16,
     "embedded": torch.float32,
     "norms": torch.float32,
+    "mirrored": torch.float32,
 }
 IMAGES_AT_ONCE = 64
 DECODERS = 4
@@ -59,13 +60,15 @@ class Features:
 
     pooled: [M, D], float32; patches: [M, P, D], float16; embedded: [M, L, w], float32, not of unit
     length: patches before the image tower; norms: [M], float32, the length of each pooled feature
-    before it was made one. All but pooled are None unless asked for.
+    before it was made one; mirrored: [M, D], float32, of the images with left and right changed.
+    All but pooled are None unless asked for.
     """
 
     pooled: FloatArray
     patches: FloatArray | None = None
     embedded: FloatArray | None = None
     norms: FloatArray | None = None
+    mirrored: FloatArray | None = None
 
 
 def features(
@@ -79,6 +82,7 @@ def features(
     view: int = 0,
     embedded: bool = False,
     norms: bool = False,
+    mirrored: bool = False,
 ) -> Features:
     """The features of one split, from the cache or computed.
 
@@ -94,7 +98,9 @@ def features(
             f"the cache folder {cache} cannot be made ({error.strerror}): name another one"
         ) from error
     key = _key(backbone, data, split, view)
-    paths = {kind: cache / f"{key}.{kind}.npy" for kind in _kinds(patches, embedded, norms)}
+    asked = {"pooled": True, "patches-f16": patches, "embedded": embedded}
+    asked |= {"norms": norms, "mirrored": mirrored}
+    paths = {kind: cache / f"{key}.{kind}.npy" for kind in KINDS if asked[kind]}
     found = {kind: _open(path) for kind, path in paths.items()}
     if any(array is None for array in found.values()):
         with FileLock(cache / f"{key}.lock"):
@@ -110,12 +116,8 @@ def features(
     pooled = found["pooled"]
     if pooled is None:
         raise RuntimeError(f"{paths['pooled']} was damaged as soon as it was written")
-    return Features(pooled, found.get("patches-f16"), found.get("embedded"), found.get("norms"))
-
-
-def _kinds(patches: bool, embedded: bool, norms: bool) -> tuple[str, ...]:
-    asked = {"pooled": True, "patches-f16": patches, "embedded": embedded, "norms": norms}
-    return tuple(kind for kind in KINDS if asked[kind])
+    others = (found.get(kind) for kind in ("patches-f16", "embedded", "norms", "mirrored"))
+    return Features(pooled, *others)
 
 
 def _key(backbone: Backbone, data: Data, split: str, view: int) -> str:
@@ -206,7 +208,9 @@ def _encode(
             pixels, batch = pixels.to(device), {}
             if "embedded" in missing:
                 batch["embedded"] = backbone.embedded(pixels)
-            if set(missing) != {"embedded"}:
+            if "mirrored" in missing:
+                batch["mirrored"] = F.normalize(backbone.images(pixels.flip(-1)).pooled, dim=-1)
+            if not set(missing) <= {"embedded", "mirrored"}:
                 found = backbone.images(pixels, patches="patches-f16" in missing)
                 batch["pooled"] = F.normalize(found.pooled, dim=-1)
                 batch["norms"] = found.pooled.norm(dim=-1)

@@ -17,7 +17,8 @@ class Images:
 
     pooled: [M, D]; patches: [M, P, D], None where the method does not ask for them; embedded:
     [M, L, w], embedded patches before the image tower, None likewise; norms: [M], the lengths of
-    pooled features, None likewise.
+    pooled features, None likewise; mirrored: [M, D], the pooled features of the mirrored images,
+    None likewise.
     labels: [M], indices into the data set's class names.
     views: the same images cropped and flipped, views 1, 2 ... beside this one, which is view 0.
     """
@@ -28,6 +29,7 @@ class Images:
     views: tuple[Images, ...] = ()
     embedded: Tensor | None = None
     norms: Tensor | None = None
+    mirrored: Tensor | None = None
 
     def epoch_view(self, epoch: int) -> int:
         """The view that an epoch, counted from 0 over all rounds, is trained on."""
@@ -42,4 +44,5 @@ def chained(labels: IntArray, parts: Sequence[Images]) -> Images:
         return None if any(each is None for each in found) else torch.cat(found)
 
     pooled = torch.cat([part.pooled for part in parts])
-    return Images(labels, pooled, every("patches"), (), every("embedded"), every("norms"))
+    patches, embedded, norms = every("patches"), every("embedded"), every("norms")
+    return Images(labels, pooled, patches, (), embedded, norms, every("mirrored"))

@@ -19,7 +19,7 @@ from fplbench.features.cache import features
 from fplbench.features.images import Images, chained
 from fplbench.machine.place import Place
 from fplbench.machine.process import choose_device
-from fplbench.method import Method, Task
+from fplbench.method import OF_TRAINING, Method, Task
 from fplbench.plugins import provenance, registry
 from fplbench.plugins.measure import DEFAULT, Measure
 from fplbench.plugins.registry import Broken
@@ -106,10 +106,13 @@ class Workbench:
         views: int = 1,
         progress: Progress | None = None,
     ) -> Images:
-        """Features of a split, those that `inputs` asks for, in that many views.
+        """Features of a split, those that `inputs` asks for, in that many views; test images
+        have none that training alone reads.
 
         progress: called with images done and to do while the image tower works.
         """
+        if split == "test":
+            inputs -= OF_TRAINING
         first, *others = (
             self._view(backbone, dataset, split, inputs, view, progress) for view in range(views)
         )
@@ -131,6 +134,7 @@ class Workbench:
             or ("patches" in inputs and kept.patches is None)
             or ("pixels" in inputs and kept.embedded is None)
             or ("norms" in inputs and kept.norms is None)
+            or ("mirrored" in inputs and kept.mirrored is None)
         ):
             parts = [
                 self._view(backbone, part.name, split, inputs, view, progress)
@@ -148,6 +152,7 @@ class Workbench:
             patches=every.patches if "patches" in inputs else None,
             embedded=every.embedded if "pixels" in inputs else None,
             norms=every.norms if "norms" in inputs else None,
+            mirrored=every.mirrored if "mirrored" in inputs else None,
         )
 
     def _read(
@@ -160,18 +165,21 @@ class Workbench:
         progress: Progress | None,
     ) -> Images:
         """From the cache on disk, or computed."""
-        data = self.data(dataset)
+        data, together = self.data(dataset), inputs | self.place.inputs
+        if split == "test":
+            together -= OF_TRAINING
         found = features(
             self.backbone(backbone),
             data,
             split,
-            patches="patches" in inputs | self.place.inputs,
+            patches="patches" in together,
             cache=self.place.cache / "features",
             device=self.device,
             progress=progress,
             view=view,
-            embedded="pixels" in inputs | self.place.inputs,
-            norms="norms" in inputs | self.place.inputs,
+            embedded="pixels" in together,
+            norms="norms" in together,
+            mirrored="mirrored" in together,
         )
         return Images(
             labels=(data.train if split == "train" else data.test).labels,
@@ -179,6 +187,7 @@ class Workbench:
             patches=None if found.patches is None else torch.from_numpy(found.patches),
             embedded=None if found.embedded is None else torch.from_numpy(found.embedded),
             norms=None if found.norms is None else torch.from_numpy(found.norms),
+            mirrored=None if found.mirrored is None else torch.from_numpy(found.mirrored),
         )
 
     def task_for(

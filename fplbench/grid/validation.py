@@ -80,5 +80,6 @@ def _features(images: Images, rows: IntArray) -> Images:
         patches=None if images.patches is None else images.patches[index],
         embedded=None if images.embedded is None else images.embedded[index],
         norms=None if images.norms is None else images.norms[index],
+        mirrored=None if images.mirrored is None else images.mirrored[index],
         views=tuple(_features(view, rows) for view in images.views),
     )

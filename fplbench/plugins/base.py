@@ -89,7 +89,10 @@ def refusals(error: ValidationError, of: str) -> Iterator[str]:
             "finite_number": "must be a finite number",
         }.get(each["type"])
         if words is None:
-            yield f"{where}={value!r} is refused ({of}): {each['msg']}."
+            # A sentence of the Config's own, without pydantic's words before it.
+            why = limits.get("error", each["msg"])
+            alone = f"{where}={value!r} is refused ({of}): {why}."
+            yield alone if each["loc"] else f"{why} ({of})."  # of several settings together
         else:
             yield f"{where} is {value}, but {words} ({of})."
 

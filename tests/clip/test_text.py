@@ -174,6 +174,48 @@ def test_other_text_towers_agree_too(text: dict[str, Any]) -> None:
     assert_all_ways_agree(model, NAMES, torch.randn(2, 1, 3, 16, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("position", ["end", "middle", "front"])
+@pytest.mark.parametrize("causal", [True, False])
+def test_contexts_of_different_lengths_are_each_as_if_alone(
+    position: Position, causal: bool
+) -> None:
+    model = small_clip(custom=True, text={"no_causal_mask": not causal}).double()
+    tower, names = TextTower(model, LetterTokenizer()), tuple(NAMES)
+    tokens = tower.tokenize(names)
+    ctx = torch.randn(3, 2, 5, tower.width, dtype=torch.float64).requires_grad_()
+    lengths = torch.tensor([[5, 2], [3, 3], [1, 5]])
+    found = values_and_gradient(tower.encode_unequal(ctx, lengths, tokens, position), ctx)
+    rows = [
+        tower.encode_prompts(ctx[c : c + 1, i : i + 1, : lengths[c, i]], tokens, position)
+        for c in range(3)
+        for i in range(2)
+    ]
+    alone = torch.cat(rows).unflatten(0, (3, 2)).squeeze(2)
+    for ours, wanted in zip(found, values_and_gradient(alone, ctx), strict=True):
+        assert far(ours, wanted) <= TOLERANCE[torch.float64]
+
+
+def test_a_shorter_context_may_be_read_where_the_longest_ends() -> None:
+    """Which is a place of the padding behind its own end."""
+    model = small_clip().double()
+    tower, names = TextTower(model, LetterTokenizer()), ("ox", "cat")
+    ctx = torch.randn(1, 1, 4, tower.width, dtype=torch.float64)
+    found = tower.encode_unequal(ctx, torch.tensor([[1]]), tower.tokenize(names), read="longest")
+    for k, name in enumerate(names):
+        ids = LetterTokenizer()([f"X{name}."])
+        embedded = model.token_embedding(ids).to(ctx.dtype)
+        embedded[0, 1] = ctx[0, 0, 0]
+        x = embedded + model.positional_embedding
+        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask))
+        wanted = x[0, 1 + 4 + len(name) + 1] @ model.text_projection
+        assert far(found[0, 0, k], wanted) <= TOLERANCE[torch.float64]
+    both = torch.tensor([[4]])
+    assert torch.equal(
+        tower.encode_unequal(ctx, both, tower.tokenize(names), read="longest"),
+        tower.encode_unequal(ctx, both, tower.tokenize(names)),
+    )
+
+
 def test_only_what_is_read_is_computed() -> None:
     model = small_clip(layers=3)
     tower = TextTower(model, LetterTokenizer())

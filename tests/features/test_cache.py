@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from benches import workbench
 from PIL import Image
 from small_clip import far, small_backbone
 
@@ -21,6 +22,7 @@ from fplbench.clip.backbone import Backbone
 from fplbench.dataset import Data, Split
 from fplbench.errors import UserError
 from fplbench.features.cache import Features, features
+from fplbench.features.images import Images, chained
 
 COUNT = 70  # more than one batch
 
@@ -128,6 +130,44 @@ def test_patches_added_later_leave_the_pooled_features_as_they_are(
     together = get(backbone, data, tmp_path / "b", patches=True)
     assert np.array_equal(alone.pooled, both.pooled)
     assert np.array_equal(alone.pooled, together.pooled)
+
+
+def test_mirrored_features_are_the_towers_own_of_mirrored_pixels(
+    backbone: Backbone, data: Data, tmp_path: Path
+) -> None:
+    alone = get(backbone, data, tmp_path)
+    found = features(backbone, data, "train", False, tmp_path, "cpu", mirrored=True)
+    assert found.mirrored is not None
+    pixels = torch.stack([backbone.preprocess(image) for image in data.train.images])
+    wanted = F.normalize(backbone.images(pixels.flip(3)).pooled, dim=-1)
+    assert far(torch.from_numpy(found.mirrored), wanted) < 1e-5
+    assert far(torch.from_numpy(found.pooled), wanted) > 1e-2
+    assert np.array_equal(found.pooled, alone.pooled)
+    assert alone.mirrored is None
+
+
+def test_mirrored_features_of_several_data_sets_lie_one_behind_the_other() -> None:
+    pooled, mirrored = torch.randn(2, 3, 4, 5)
+    one, other = (
+        Images(np.arange(2), p, None, mirrored=m)
+        for p, m in zip(pooled.split(2, 1), mirrored.split(2, 1), strict=True)
+    )
+    both = chained(np.arange(4), [one, other])
+    assert both.mirrored is not None
+    assert torch.equal(both.mirrored, torch.cat([one.mirrored, other.mirrored]))
+    assert chained(np.arange(4), [one, replace(other, mirrored=None)]).mirrored is None
+
+
+def test_training_images_alone_are_mirrored(tmp_path: Path) -> None:
+    """Whoever asks, the method itself or the run for another one."""
+    bench, inputs = workbench(tmp_path, "mirrored"), frozenset({"pooled", "mirrored"})
+    train = bench.images("tiny", "digits", "train", inputs)
+    assert train.mirrored is not None
+    assert train.mirrored.shape == train.pooled.shape
+    assert bench.images("tiny", "digits", "train", frozenset({"pooled"})).mirrored is None
+    assert bench.images("tiny", "digits", "test", inputs).mirrored is None
+    assert len(list(tmp_path.rglob("*.train.*.mirrored.npy"))) == 1
+    assert not list(tmp_path.rglob("*.test.*.mirrored.npy"))
 
 
 @pytest.mark.parametrize("damage", ["a bit", "its end", "everything", "its beginning"])

@@ -193,7 +193,7 @@ def test_a_file_that_is_mended_works_at_the_next_look(tmp_path: Path) -> None:
         (
             method_text(extra="inputs = frozenset({'pixel'})"),
             "mine",
-            "some of norms, patches, pixels",
+            "some of mirrored, norms, patches, pixels",
         ),
         (method_text(extra="inputs = {'pooled'}"), "mine", "must be a frozenset"),
         (

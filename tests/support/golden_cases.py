@@ -26,7 +26,9 @@ class Case:
 
     @property
     def method(self) -> str:
-        return str(self.settings["method"])
+        """With the variant of it, where the format names one."""
+        variant = self.settings.get("variant")
+        return f"{self.settings['method']}, {variant}" if variant else str(self.settings["method"])
 
     @property
     def kind(self) -> str:

@@ -43,6 +43,7 @@ def images(count: int, seed: int, patches: int = 4) -> Images:
         patches=F.normalize(torch.randn(count, patches, EMBED, generator=g), dim=-1),
         norms=3 + torch.rand(count, generator=g),
         embedded=0.5 * torch.randn(count, 1 + patches, 32, generator=g),
+        mirrored=F.normalize(torch.randn(count, EMBED, generator=g), dim=-1),
     )
 
 

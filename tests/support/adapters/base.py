@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -15,6 +16,7 @@ from torch import Tensor
 from fplbench import rng
 from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
+from fplbench.clip.text import TextTower
 from fplbench.engine.local_data import LocalData
 from fplbench.method import Batch, Method, Param, Round, Tensors
 from fplbench.plugins import registry
@@ -38,6 +40,9 @@ class Adapter:
     names: ClassVar[Mapping[str, str]] = {}
     terms: ClassVar[Mapping[str, tuple[str, str]]] = {"ce": ("ce", "")}
     stops_by_client: ClassVar[bool] = False  # its transport, as published code stops by the batch
+    # Whether gradients are compared as a text tower in float64 gives them: a step that amplifies
+    # the rounding of text features is further from itself on another processor than we allow.
+    amplifies: ClassVar[bool] = False
 
     def config(self, case: Case) -> dict[str, object]:
         chosen = {o: case.settings[t] for t, o in self.settings.items() if t in case.settings}
@@ -67,6 +72,10 @@ class Adapter:
         """A client's tensors that are not trained and not drawn, as `merge` would bring them."""
         return {}
 
+    def together(self, case: Case) -> Tensors:
+        """Tensors of all three clients, [3, ...], where random ones beside the case's won't do."""
+        return {}
+
     def received(self, case: Case, params: Tensors) -> Tensors:
         """What the clients received, each [3, ...]; params: what they start from."""
         return {}
@@ -85,6 +94,10 @@ class Adapter:
     def gradients(self, case: Case) -> Tensors:
         """The expected gradients of a step, under the format's names."""
         return case.group("expected.grad.")
+
+    def after(self, case: Case) -> Tensors:
+        """The tensors expected after three steps, under the format's names."""
+        return case.group("expected.after_sgd.")
 
     def sums(self, case: Case) -> set[str]:
         """Tensors of whose gradient a case has sums alone."""
@@ -178,6 +191,20 @@ class Setting:
             trained_on=batch.trained_on,
         )
 
+    def in_double(self) -> tuple[Tensors, PromptTask]:
+        """The parameters, and the task behind a text tower, in float64."""
+        backbone = backbone_of(self.case)
+        model = copy.deepcopy(backbone.model).double()
+        task = PromptTask(
+            TextTower(model, backbone.tokenizer),
+            self.case.classnames,
+            self.task.templates,
+            backbone.logit_scale.double(),
+            visual=model.visual,
+        )
+        params = {n: t.double() if t.is_floating_point() else t for n, t in self.params.items()}
+        return params, task
+
     def logits(self, training: bool = False) -> Tensor:
         """[3, B, K]."""
         text = self.method.encode(self.params, self.task)
@@ -227,6 +254,7 @@ def setting_of(case: Case, adapter: Adapter) -> Setting:
     }
     received = adapter.received(case, params)
     params |= {name: _between(value, noise) for name, value in adapter.beside(case).items()}
+    params |= adapter.together(case)
     data = _data(case, noise, backbone, "pixels" in method.inputs)
     fixed = method.prepare(params, received, task)
     return Setting(case, adapter, method, task, specs, params, data, fixed)
@@ -261,6 +289,11 @@ def _data(case: Case, noise: torch.Generator, backbone: Backbone, pixels: bool) 
         every = torch.randn(3 * rows, 3, *case.of("input.images").shape[2:], generator=noise)
         every[PLACE * rows : PLACE * rows + len(features)] = case.of("input.images")
         embedded = backbone.embedded(every)
+    mirrored = None
+    if "input.image_features_flipped" in case.tensors:
+        seen = torch.randn(3, rows, features.shape[-1], generator=noise)
+        seen[PLACE, : len(features)] = case.of("input.image_features_flipped")
+        mirrored = F.normalize(seen, dim=-1).flatten(0, 1)
     with_patches = features.dim() == 3  # the class token, then the patches
     return LocalData(
         labels=labels,
@@ -273,4 +306,5 @@ def _data(case: Case, noise: torch.Generator, backbone: Backbone, pixels: bool) 
         trained_on=case.classnames,
         embedded=embedded,
         norms=(norms[:, :, 0] if with_patches else norms).flatten(),
+        mirrored=mirrored,
     )

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 import torch.nn.functional as F
@@ -249,8 +251,48 @@ class FedPHA(Adapter):
             "text_features_projected": text[2],
         }
 
-    def aggregated(self, case: Case) -> tuple[Tensors, Tensors]:
-        return super().aggregated(case)
+
+class FedPHAHE(FedPHA):
+    """The case's client has the first of the lengths, those beside it the others."""
+
+    method = "fedpha_he"
+
+    def config(self, case: Case) -> dict[str, object]:
+        lengths = lengths_of(case)
+        self.own, self.room = lengths[0], max(lengths) - lengths[0]
+        read = {"shortest": min(lengths), "longest": max(lengths), "read": "longest"}
+        return super().config(case) | read
+
+    def ours(self, golden: Tensors) -> Tensors:
+        nothing = torch.ones(self.room, golden["ctx_local"].shape[1])
+        return golden | {"ctx_local": torch.cat([golden["ctx_local"], nothing])}
+
+    def theirs(self, ours: Tensors) -> Tensors:
+        return {"ctx_global": ours["ctx_global"], "ctx_local": ours["ctx_local"][: self.own]}
+
+    def together(self, case: Case) -> Tensors:
+        own, *others = lengths_of(case)
+        return {"length": torch.tensor([others[0], own, others[1]])}
+
+    def compared(self, s: Setting) -> dict[str, Tensor]:
+        text = s.method.all_features(s.params, s.task)[PLACE]  # type: ignore[attr-defined]
+        found = {
+            "text_features_local": text[0],
+            "text_features_global": text[1],
+            "text_features_projected": text[2],
+        }
+        shared = s.method.shared_only(s.params)
+        assert shared is not None
+        alone = s.method.logits(shared, s.method.encode(shared, s.task), s.batch(), s.task)
+        return found | {"logits_global": alone[PLACE, : len(s.case.of("input.labels"))]}
+
+
+def lengths_of(case: Case) -> list[int]:
+    """Of the prompts of a case's clients, its own first."""
+    lengths = case.settings["prompt_lengths"]
+    assert isinstance(lengths, list)
+    assert case.settings["client"] == 0
+    return lengths
 
 
 class FedSEPT(Adapter):
@@ -328,13 +370,67 @@ class FedAPT(Adapter):
         }
 
 
+class FOCoOp(Adapter):
+    method = "focoop"
+    settings = {
+        "n_ctx": "n_ctx",
+        "frac": "frac",
+        "gamma_1": "gamma_1",
+        "gamma_2": "gamma_2",
+        "tau": "tau",
+        "iterations": "iterations",
+    }
+    always = {"penalty": "published"}
+    terms = {}
+    amplifies = True
+
+    def config(self, case: Case) -> dict[str, object]:
+        words = case.settings["ood_words"]
+        assert isinstance(words, list)
+        path = Path(FILES.name) / f"{case.name}.txt"
+        path.write_text("\n".join(words))
+        return super().config(case) | {"num_ood": len(words), "words": str(path)}
+
+    def ours(self, golden: Tensors) -> Tensors:
+        return golden | {"gamma": torch.zeros(2)}
+
+    def beside(self, case: Case) -> Tensors:
+        return {"gamma": torch.tensor([case.number("gamma_1"), case.number("gamma_2")])}
+
+    def drawn(self, case: Case, purpose: str, step: int) -> Tensor:
+        return case.of(f"input.{purpose}")[step]
+
+    def gradients(self, case: Case) -> Tensors:
+        """Of the gammas it is how far the perturbations went, which is what they step by."""
+        radii = [case.of(f"expected.adversarial_{which}").abs().mean() for which in ("id", "ood")]
+        return super().gradients(case) | {"gamma": -torch.stack(radii)}
+
+    def after(self, case: Case) -> Tensors:
+        return super().after(case) | {"gamma": case.of("expected.gammas")[-1]}
+
+    def check(self, s: Setting, close: Close) -> None:
+        method, count = s.method, len(s.case.of("input.labels"))
+        a, o = method.encode(s.params, s.task)["t"], method.others(s.params, s.task)  # type: ignore[attr-defined]
+        logits = s.task.logit_scale * s.batch().pooled @ torch.cat([a, o], dim=1).mT
+        close("logits of words too", logits[PLACE, :count], s.case.of("expected.logits"))
+        found = method.adversary(a, o, s.params["gamma"], s.batch(), s.task)  # type: ignore[attr-defined]
+        for which, eps in zip(("id", "ood"), found, strict=True):
+            wanted = s.case.of(f"expected.adversarial_{which}")
+            close(f"perturbation {which}", eps[PLACE], wanted)
+
+
+FILES = TemporaryDirectory()
+"""Of settings that name a file."""
+
 FEDERATED: dict[str, Adapter] = {
     "promptfolio": PromptFolio(),
     "fedtpg": FedTPG(),
     "pfedmoap": PFedMoAP(),
     "dpfpl": DPFPL(),
     "fedpha": FedPHA(),
+    "fedpha, heterogeneous lengths": FedPHAHE(),
     "fedsept": FedSEPT(),
     "feddda": FedDDA(),
     "fedapt": FedAPT(),
+    "focoop": FOCoOp(),
 }

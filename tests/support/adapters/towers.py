@@ -297,6 +297,43 @@ class PFedMMA(Adapter):
         }
 
 
+class FedMVP(Adapter):
+    method = "fedmvp"
+    settings = {"alpha": "alpha", "tokens": "tokens", "cross_heads": "heads", "ff_mult": "ff_mult"}
+    terms = {"ce": ("ce", ""), "consistency": ("consistency", "alpha")}
+    ATTENTION, FF = "crossattn.cross_attend_blocks.0.", "crossattn.cross_attend_blocks.1.net."
+    names = {
+        "linear.weight": "linear",
+        "linear.bias": "linear_bias",
+        f"{ATTENTION}norm.weight": "norm",
+        f"{ATTENTION}norm.bias": "norm_bias",
+        f"{ATTENTION}norm_context.weight": "norm_context",
+        f"{ATTENTION}norm_context.bias": "norm_context_bias",
+        f"{ATTENTION}fn.in_proj_weight": "qkv",
+        f"{ATTENTION}fn.in_proj_bias": "qkv_bias",
+        f"{ATTENTION}fn.out_proj.weight": "out",
+        f"{ATTENTION}fn.out_proj.bias": "out_bias",
+        f"{FF}0.weight": "ff_norm",
+        f"{FF}0.bias": "ff_norm_bias",
+        f"{FF}1.weight": "ff_w1",
+        f"{FF}1.bias": "ff_b1",
+        f"{FF}3.weight": "ff_w2",
+        f"{FF}3.bias": "ff_b2",
+    }
+
+    def templates(self, case: Case) -> list[str]:
+        texts = case.settings["descriptions"]
+        assert isinstance(texts, list)
+        return texts
+
+    def drawn(self, case: Case, purpose: str, step: int) -> Tensor:
+        return case.of(f"input.{purpose}")[step]
+
+    def check(self, s: Setting, close: Close) -> None:
+        wanted = s.case.of("input.description_features").flatten(0, 1)
+        close("features of the descriptions", s.fixed["sentences"][PLACE], wanted)
+
+
 TOWERS: dict[str, Adapter] = {
     "vpt": VPT(),
     "ivlp": IVLP(),
@@ -305,4 +342,5 @@ TOWERS: dict[str, Adapter] = {
     "plotpp": PLOTpp(),
     "fedmgp": FedMGP(),
     "pfedmma": PFedMMA(),
+    "fedmvp": FedMVP(),
 }
