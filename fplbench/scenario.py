@@ -130,6 +130,11 @@ class Scenario(Plugin):
     def describe(self) -> str:
         """A few words for a caption: what decides the split."""
 
+    def fingerprint(self) -> str:
+        """Of what decides the split and is in no setting, such as a file; "" where nothing is. It
+        is part of a cell's identity. UserError where it cannot be read."""
+        return ""
+
     def expand(self, domains: Sequence[str]) -> list[Self]:
         """One scenario a cell; several where a setting stands for several cells.
 
