@@ -142,6 +142,7 @@ def partition(
     from fplbench.data.prepare import prepared
     from fplbench.data.progress import on_console
     from fplbench.plugins import registry
+    from fplbench.split.options import clients_of
 
     options = {name: written(text) for name, text in flags.given(SCENARIO, given).items()}
     (cls,) = overview.there([name], plugins or [], data_root)
@@ -157,8 +158,8 @@ def partition(
         partition_files.require_form(write)
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    made = chosen.build(data, seed)
-    lines = holdings.draw(data, made, f"{name}: {chosen.describe()}, seed {seed}", path)
+    made = clients_of(chosen, data, seed)
+    lines = holdings.draw(data, made, f"{name}: {chosen.words()}, seed {seed}", path)
     if write is not None:
         partition_files.write(write, data, made)
         lines.append(str(write))

@@ -41,9 +41,9 @@ def chosen_scenario(
 
 
 def counted(data: Data, clients: Clients) -> IntArray:
-    """[clients, classes]: training images."""
+    """[clients, classes]: training images, by the labels that the clients are told."""
     count = len(data.classnames)
-    labels = data.train.labels
+    labels = clients.labels(data)
     return np.stack([np.bincount(labels[rows], minlength=count) for rows in clients.train_rows])
 
 

@@ -23,6 +23,7 @@ from fplbench.plugins.written import Swept, read, takes_text
 from fplbench.scenario import Scenario
 from fplbench.spec import OWN, Cell, Json, Request, Training
 from fplbench.split.check import faults
+from fplbench.split.options import clients_of
 from fplbench.strategy import Strategy, refusal
 
 
@@ -329,7 +330,7 @@ def _try_splits(cells: list[Cell], bench: Workbench, problems: _Problems) -> Non
             continue
         tried.add(key)
         try:
-            made = bench.scenario(cell).build(bench.data(cell.dataset), cell.seed)
+            made = clients_of(bench.scenario(cell), bench.data(cell.dataset), cell.seed)
             wrong = [
                 f"the scenario breaks its contract: {fault}"
                 for fault in faults(made, bench.data(cell.dataset))

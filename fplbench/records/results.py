@@ -30,6 +30,7 @@ from fplbench.records.store import (
     read_or_explain,
 )
 from fplbench.records.words import scale
+from fplbench.scenario import Settings as ScenarioSettings
 from fplbench.spec import OWN
 
 CELL = ["id", "status", "method", "title", "dataset", "scenario", "backbone", "seed", "finished"]
@@ -48,6 +49,9 @@ HISTORY = [*CELL, "round"]
 
 ACCURACY = scale(Accuracy)
 UNMEASURED = "its record is from before {} was measured, or without its plug-in"
+
+# An option of scenarios is in no record where it is off; this is what it is there.
+OFF = {f"scen.{name}": field.default for name, field in ScenarioSettings.model_fields.items()}
 
 # What tells apart two data sets, or scenarios, that have one path, and makes one of two paths one.
 SAME = {"dataset": ("ident.data", "ident.split"), "scenario": ("ident.partition",)}
@@ -329,7 +333,7 @@ def _table(
     settings = {record.id: settings_of(record) for _, record in found}
     for name in _in_order([], list(settings.values())):
         # As objects: beside a missing value, pandas would make the integer 16 into 16.0.
-        values = [settings[cell_id].get(name) for cell_id in table["id"]]
+        values = [settings[cell_id].get(name, OFF.get(name)) for cell_id in table["id"]]
         table[name] = pd.Series(values, index=table.index, dtype=object)
     for column, known in SAME.items():
         table[column] = _shortest(table, column, known)
