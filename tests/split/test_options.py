@@ -26,17 +26,20 @@ from fplbench.split.options import clients_of, tail_sizes
 
 SCENARIOS = registry.scenarios()
 NAMES = [name for name, cls in SCENARIOS.classes.items() if not cls.wants]
+# What a scenario cannot do without.
+SUITED = {"domains": "shapes_domains", "federation": "digits+shapes"}
 names = pytest.mark.parametrize("name", NAMES)
 
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
     sets, cache = registry.datasets(), tmp_path_factory.mktemp("cache")
-    return {name: sets.get(name)().load(None, cache) for name in ("shapes", "shapes_domains")}
+    names = ("shapes", *SUITED.values())
+    return {name: sets.get(name)().load(None, cache) for name in names}
 
 
 def taken(name: str, embedded: dict[str, Data]) -> Data:
-    return embedded["shapes_domains" if name == "domains" else "shapes"]
+    return embedded[SUITED.get(name, "shapes")]
 
 
 def made(name: str, **options: float) -> Scenario:

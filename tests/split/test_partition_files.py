@@ -33,6 +33,8 @@ from fplbench.split.check import faults
 
 SCENARIOS = registry.scenarios()
 WRITTEN = [name for name, cls in SCENARIOS.classes.items() if not cls.wants]
+# What a scenario cannot do without.
+SUITED = {"domains": "shapes_domains", "federation": "digits+shapes"}
 CAT, DOG = "train/cat/0.jpg", "train/dog/1.jpg"
 TEST = "test/cat/0.jpg"
 HEAD = "client,split,image\n"
@@ -41,7 +43,8 @@ HEAD = "client,split,image\n"
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
     sets, cache = registry.datasets(), tmp_path_factory.mktemp("cache")
-    return {name: sets.get(name)().load(None, cache) for name in ("shapes", "shapes_domains")}
+    names = ("shapes", *SUITED.values())
+    return {name: sets.get(name)().load(None, cache) for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,7 @@ def own(clients: Clients) -> list[list[int]]:
 def test_every_scenario_comes_back_from_its_file(
     name: str, ending: str, embedded: dict[str, Data], tmp_path: Path
 ) -> None:
-    data = embedded["shapes_domains" if name == "domains" else "shapes"]
+    data = embedded[SUITED.get(name, "shapes")]
     path = tmp_path / f"split.{ending}"
     before = made(name).build(data, 3)
     partition_files.write(path, data, before)
