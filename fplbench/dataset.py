@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self, overload
+from typing import ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,28 @@ class ImageArray(Sequence[Image]):
 
 
 @dataclass(frozen=True)
+class Part(Sequence[Image]):
+    """Some images of a sequence, opened when asked for. rows: where in it each of them is."""
+
+    images: Sequence[Image]
+    rows: IntArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Image]: ...
+
+    def __getitem__(self, index: int | slice) -> Image | Sequence[Image]:
+        if isinstance(index, slice):
+            return Part(self.images, self.rows[index])
+        return self.images[int(self.rows[index])]
+
+
+@dataclass(frozen=True)
 class Split:
     """Images with their labels; an image is opened when it is asked for, as RGB.
 
@@ -55,6 +77,19 @@ class Split:
         for values in (self.labels, self.domains):
             if values is not None and len(values) != len(self.images):
                 raise ValueError(f"{len(self.images)} images but {len(values)} labels or domains")
+
+    def part(self, rows: IntArray) -> Split:
+        """Some of its images, in the order of `rows`."""
+        domains = None if self.domains is None else self.domains[rows]
+        return Split(Part(self.images, rows), self.labels[rows], domains)
+
+    def whole(self) -> tuple[Sequence[Image], IntArray]:
+        """The data set's images that these are some of, and [M]: where among them each is."""
+        images, rows = self.images, np.arange(len(self.labels))
+        while isinstance(images, Part):
+            rows = images.rows[rows]
+            images = images.images
+        return images, rows
 
 
 @dataclass(frozen=True)
@@ -85,8 +120,6 @@ class Data:
 class Dataset(Plugin):
     """One data set; the class attributes are what `fplbench list datasets` shows.
 
-    wants: what a user writes behind "NAME:", PATH for one; "" where the name is enough.
-    argument: what stands there in a class made by `of`.
     parts: of several in one, the data sets.
     """
 
@@ -95,24 +128,7 @@ class Dataset(Plugin):
     summary: ClassVar[str]
     default_scenario: ClassVar[str] = "base2novel"
     source: ClassVar[str] = ""
-    wants: ClassVar[str] = ""
-    argument: ClassVar[str] = ""
     parts: ClassVar[tuple[type[Dataset], ...]] = ()
-
-    @classmethod
-    def parse(cls, argument: str) -> type[Self] | None:
-        if argument:
-            return cls.of(argument) if cls.wants else None
-        if cls.wants:
-            raise UserError(
-                f"The data set {cls.name} needs a {cls.wants}: write {cls.name}:{cls.wants}."
-            )
-        return cls
-
-    @classmethod
-    def of(cls, argument: str) -> type[Self]:
-        """This data set with its argument, under the name "NAME:ARGUMENT"."""
-        return type(cls.__name__, (cls,), {"name": f"{cls.name}:{argument}", "argument": argument})
 
     @classmethod
     def join(cls, other: type[Dataset]) -> type[Dataset]:

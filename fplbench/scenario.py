@@ -13,20 +13,59 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic.config import JsonDict
 
 from fplbench.dataset import Data, IntArray
+from fplbench.plugins import base
 from fplbench.plugins.base import Plugin
-from fplbench.plugins.base import Settings as Settings
 from fplbench.spec import Training
 
 BoolArray = NDArray[np.bool_]
 NEW, TUNED = "new_", "tuned_"
 """Before the name of a question that is put to clients which took no part in training: as they
 come, and after local epochs of their own."""
+LEFT_OUT: JsonDict = {"left out where it is off": True}
+
+
+def option(off: Any, **of_field: Any) -> Any:
+    """A setting that is in no record and no id where it is off, its default: no cell is another
+    one because there is such a setting. of_field: of pydantic's Field."""
+    return Field(off, json_schema_extra=LEFT_OUT, **of_field)
+
+
+class Settings(base.Settings):
+    """Base of a scenario's Config, with the options that every scenario has.
+
+    They are no matter of `Scenario.build`: `fplbench.split.options` has them.
+    """
+
+    label_noise: float = option(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the training images whose label is another class, each other one "
+        "alike (symmetric noise); test images keep theirs.",
+    )
+    imbalance: float = option(
+        1.0,
+        ge=1,
+        description="Largest over smallest class of the training images, which fall off "
+        "exponentially in the order of the classes (Cui et al., CVPR 2019); 1 leaves all.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in handler(self).items()
+            if fields[name].json_schema_extra != LEFT_OUT or value != fields[name].default
+        }
 
 
 @dataclass(frozen=True)
@@ -65,6 +104,7 @@ class Clients:
     class_mask: [clients, K], the classes a client trains among; None for all.
     exams: of the personal models; shared_exams: of the shared prompt alone.
     client_names: what reports call the clients.
+    train_labels: [M], of the training split as the clients are told them; None for the true ones.
     """
 
     train_rows: tuple[IntArray, ...]
@@ -73,6 +113,11 @@ class Clients:
     exams: tuple[Exam, ...]
     shared_exams: tuple[Exam, ...]
     client_names: tuple[str, ...]
+    train_labels: IntArray | None = None
+
+    def labels(self, data: Data) -> IntArray:
+        """[M]: of the training split, as the clients are told them."""
+        return data.train.labels if self.train_labels is None else self.train_labels
 
 
 class Scenario(Plugin):
@@ -104,6 +149,8 @@ class Scenario(Plugin):
 
     @classmethod
     def complaint(cls) -> str | None:
+        if not issubclass(cls.Config, Settings):
+            return f"{cls.__name__}.Config must be a subclass of fplbench.scenario.Settings"
         twice = Training.model_fields.keys() & cls.Config.model_fields.keys()
         if twice:
             return f"{cls.__name__}.Config has settings of the training: {', '.join(sorted(twice))}"
@@ -123,12 +170,25 @@ class Scenario(Plugin):
     def build(self, data: Data, seed: int) -> Clients:
         """The clients and exams of one cell; UserError where the split cannot be made.
 
-        No training image may go to two clients, and no client may be without one.
+        No training image may go to two clients, and no client may be without one. Called by
+        `fplbench.split.options.clients_of`, which everybody else calls.
         """
 
     @abstractmethod
     def describe(self) -> str:
         """A few words for a caption: what decides the split."""
+
+    def words(self) -> str:
+        """`describe`, with the options that are on."""
+        noise, factor = self.config.label_noise, self.config.imbalance
+        tail = f", a long tail of 1 to {factor:g}" if factor > 1 else ""
+        wrong = f", {100 * noise:g} % of the training labels wrong" if noise else ""
+        return self.describe() + tail + wrong
+
+    def fingerprint(self) -> str:
+        """Of what decides the split and is in no setting, such as a file; "" where nothing is. It
+        is part of a cell's identity. UserError where it cannot be read."""
+        return ""
 
     def expand(self, domains: Sequence[str]) -> list[Self]:
         """One scenario a cell; several where a setting stands for several cells.

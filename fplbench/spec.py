@@ -130,9 +130,11 @@ class Cell(BaseModel):
         """A readable name and a hash of all that decides the numbers.
 
         identity: fingerprints from outside the settings: code of the method and of the data
-        set, data, split source, content of the weights.
+        set, data, split source, a scenario's file, content of the weights.
         """
         cell = self.model_dump(mode="json")
+        # What stands behind a scenario's name says where a file lies; what is in it is identity.
+        cell["scenario"] = scenario = self.scenario.partition(":")[0]
         if not self.training.nudge:
             del cell["training"]["nudge"]  # no cell is another one because starts can be moved
         if not self.training.new_clients:
@@ -142,7 +144,7 @@ class Cell(BaseModel):
         whole = {"protocol": PROTOCOL, "cell": cell, "identity": identity}
         canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
-        parts = [self.named, self.dataset, self.scenario, self.backbone, f"s{self.seed}"]
+        parts = [self.named, self.dataset, scenario, self.backbone, f"s{self.seed}"]
         words = [re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts]
         if len("_".join(words)) > LONGEST:
             # Of a path the end tells most.

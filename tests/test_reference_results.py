@@ -77,6 +77,19 @@ def test_a_cell_of_the_reference_comes_out_again(
         assert now == pytest.approx(record.metrics[name].mean, abs=TOLERANCE), name
 
 
+def test_a_setting_that_came_later_moves_no_id() -> None:
+    scenarios = registry.scenarios()
+    for record in RECORDS:
+        settings = scenarios.get(record.scenario).Config.model_validate(record.scenario_settings)
+        same = {"method", "settings", "dataset", "scenario", "backbone", "seed"}
+        cell = Cell(
+            training=Training.model_validate(record.training),
+            scenario_settings=settings.model_dump(mode="json"),
+            **record.model_dump(include=same | {"strategy", "strategy_settings"}),
+        )
+        assert cell.id(record.identity) == record.id
+
+
 def test_a_run_of_today_takes_the_references_cells_for_its_own() -> None:
     """A plug-in whose code has not changed keeps its hash, wherever the core's modules lie."""
     kinds = {"method": registry.methods(), "dataset": registry.datasets()}

@@ -126,16 +126,23 @@ def partition(
     ] = None,
     seed: Seed = 0,
     output: Out = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file, .csv or .json, for who holds which image: --scenario file:PATH."
+        ),
+    ] = None,
     skip_broken: SkipBroken = False,
     plugins: Plugins = None,
     data_root: DataRoot = None,
     **given: Any,
 ) -> None:
-    """Draw who holds how many training images of which class."""
-    from fplbench.data import holdings, overview
+    """Draw who holds how many training images of which class; write it down with --write."""
+    from fplbench.data import holdings, overview, partition_files
     from fplbench.data.prepare import prepared
     from fplbench.data.progress import on_console
     from fplbench.plugins import registry
+    from fplbench.split.options import clients_of
 
     options = {name: written(text) for name, text in flags.given(SCENARIO, given).items()}
     (cls,) = overview.there([name], plugins or [], data_root)
@@ -145,9 +152,16 @@ def partition(
         options,
         assignments(settings or []),
     )
-    path = output or Path(f"{overview.as_file(cls.name)}-{chosen.name}.png")
+    path = output or Path(f"{overview.as_file(cls.name)}-{overview.as_file(chosen.name)}.png")
     require_writable(path.parent, OUT)
+    if write is not None:
+        partition_files.require_form(write)
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    for line in holdings.draw(data, name, chosen, seed, path):
+    made = clients_of(chosen, data, seed)
+    lines = holdings.draw(data, made, f"{name}: {chosen.words()}, seed {seed}", path)
+    if write is not None:
+        partition_files.write(write, data, made)
+        lines.append(str(write))
+    for line in lines:
         out.print(line, markup=False, soft_wrap=True)

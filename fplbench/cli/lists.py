@@ -106,7 +106,8 @@ def _scenarios(scenarios: Found[Scenario]) -> Table:
     for name, cls in scenarios.classes.items():
         settings = {**cls.Config().model_dump(), **cls.training_defaults}
         defaults = ", ".join(f"{key} {value}" for key, value in settings.items())
-        _row(table, name, cls.summary, defaults, scenarios.origins[name])
+        shown = f"{name}:{cls.wants}" if cls.wants else name
+        _row(table, shown, cls.summary, defaults, scenarios.origins[name])
     return table
 
 

@@ -41,20 +41,19 @@ def chosen_scenario(
 
 
 def counted(data: Data, clients: Clients) -> IntArray:
-    """[clients, classes]: training images."""
+    """[clients, classes]: training images, by the labels that the clients are told."""
     count = len(data.classnames)
-    labels = data.train.labels
+    labels = clients.labels(data)
     return np.stack([np.bincount(labels[rows], minlength=count) for rows in clients.train_rows])
 
 
-def draw(data: Data, name: str, scenario: Scenario, seed: int, path: Path) -> list[str]:
+def draw(data: Data, made: Clients, title: str, path: Path) -> list[str]:
     """Write the picture (PNG, PDF or SVG by its ending); returns lines for the screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise UserError(f"--out {path}: let the name end in .png, .pdf or .svg.")
-    made = scenario.build(data, seed)
     held = counted(data, made)
     clients, classes = held.shape
     size = (min(16, 2.5 + 0.22 * classes), min(9, 1.8 + 0.16 * clients))
@@ -83,7 +82,7 @@ def draw(data: Data, name: str, scenario: Scenario, seed: int, path: Path) -> li
             axes.set_yticks(range(clients), made.client_names)
         axes.set_xlabel("class")
         axes.set_ylabel("client")
-        axes.set_title(f"{name}: {scenario.describe()}, seed {seed}", loc="left")
+        axes.set_title(title, loc="left")
         figure.colorbar(image, label="training images")
         path.parent.mkdir(parents=True, exist_ok=True)
         fit(figure)

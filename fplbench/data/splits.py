@@ -106,14 +106,14 @@ def cut(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
 def text_lines(path: Path) -> list[str]:
     """The lines of a list that came with the data, without empty ones."""
     try:
-        lines = _decoded(path.read_bytes()).splitlines()
+        lines = decoded(path.read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}): unpack the data set again.") from error
     return [line.strip() for line in lines if line.strip()]
 
 
-def _decoded(content: bytes) -> str:
-    """UTF-8, or UTF-16 with the mark that Windows puts before it."""
+def decoded(content: bytes) -> str:
+    """UTF-8, with or without a mark before it, or UTF-16 with the mark that Windows puts there."""
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")
 

@@ -64,7 +64,8 @@ class Federation:
         self.method = method
         self.task_for = task_for
         self.scenario = scenario
-        self.images = train
+        told = scenario.train_labels
+        self.images = train if told is None else replace(train, labels=told)
         self.seed = seed
         self.device = device
         self.nudge = nudge

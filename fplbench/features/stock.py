@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -46,6 +47,7 @@ class Workbench:
         self._data: dict[str, Data] = {}
         self._tasks: dict[tuple[str, str, Precision, bytes], PromptTask] = {}
         self._towers: dict[tuple[str, Precision], TextTower] = {}
+        self._scenarios: dict[str, Scenario] = {}
         self._images: dict[tuple[str, str, str, int], Images] = {}
 
     @property
@@ -73,9 +75,12 @@ class Workbench:
         return self.datasets.get(name)
 
     def scenario(self, cell: Cell) -> Scenario:
-        """The cell's scenario with its settings."""
-        cls = self.scenarios.get(cell.scenario)
-        return cls(cls.Config(**cell.scenario_settings))
+        """The cell's scenario with its settings; kept, so that its file is read once."""
+        key = json.dumps([cell.scenario, cell.scenario_settings], sort_keys=True)
+        if key not in self._scenarios:
+            cls = self.scenarios.get(cell.scenario)
+            self._scenarios[key] = cls(cls.Config(**cell.scenario_settings))
+        return self._scenarios[key]
 
     def strategy(self, cell: Cell) -> type[Strategy] | None:
         """The class of the cell's strategy, None where the method travels in its own way."""
@@ -226,10 +231,12 @@ class Workbench:
         """What decides a cell's numbers beside its settings."""
         data = self.data(cell.dataset)
         code = self._plugins(cell, method)
+        partition = self.scenario(cell).fingerprint()
         return {
             **{name: provenance.version(cls) for name, cls in code.items()},
             "data": data.fingerprint,
             "split": data.split_source,
+            **({"partition": partition} if partition else {}),
             "weights": self.backbone(cell.backbone).fingerprint,
         }
 

@@ -23,6 +23,7 @@ from fplbench.plugins.written import Swept, read, takes_text
 from fplbench.scenario import Scenario
 from fplbench.spec import OWN, Cell, Json, Request, Training
 from fplbench.split.check import faults
+from fplbench.split.options import clients_of
 from fplbench.strategy import Strategy, refusal
 
 
@@ -54,18 +55,19 @@ def expand(
     problems = _Problems()
     classes = _look_up(request.methods, bench.methods, problems)
     sets = _look_up(request.datasets, bench.datasets, problems)
-    pairs = [
+    asked = [
         (name, scenario)
         for name, cls in sets.items()
         for scenario in request.scenarios or (cls.default_scenario,)
     ]
     ways = _look_up((n for n in request.strategies if n != OWN), bench.strategies, problems)
-    scenarios = _look_up(dict.fromkeys(name for _, name in pairs), bench.scenarios, problems)
+    scenarios = _look_up(dict.fromkeys(name for _, name in asked), bench.scenarios, problems)
     for key, value in (request.options | request.sets).items():
         if value == []:
             problems.add(f"{key} is an empty list: give it a value, or leave it out.")
     problems.refuse()
-    known = {(name, scenario): scenarios[scenario] for name, scenario in pairs}
+    kinds = [(name, bench.scenarios.get(scenario)) for name, scenario in asked]
+    known = {(name, kind.name): kind for name, kind in kinds}
     _check_options(request, scenarios, problems)
     _check_sets(request, classes, scenarios, ways, problems)
     pairs_of = list(_pairs(request, classes, ways, problems))
@@ -328,7 +330,7 @@ def _try_splits(cells: list[Cell], bench: Workbench, problems: _Problems) -> Non
             continue
         tried.add(key)
         try:
-            made = bench.scenario(cell).build(bench.data(cell.dataset), cell.seed)
+            made = clients_of(bench.scenario(cell), bench.data(cell.dataset), cell.seed)
             wrong = [
                 f"the scenario breaks its contract: {fault}"
                 for fault in faults(made, bench.data(cell.dataset))

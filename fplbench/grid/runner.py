@@ -36,6 +36,7 @@ from fplbench.method import Method
 from fplbench.records.checkpoint import State
 from fplbench.records.store import WORK, Store
 from fplbench.spec import Cell
+from fplbench.split.options import clients_of
 
 POLL = 2.0
 """Seconds between two looks at cells that run elsewhere."""
@@ -172,7 +173,7 @@ def _federation(
         test = bench.images(cell.backbone, cell.dataset, "test", method.inputs, progress=on_encoded)
     if cell.training.evaluate_on == "validation":
         data, train, test = on_validation(data, train, cell.seed)
-    clients = bench.scenario(cell).build(data, cell.seed)
+    clients = clients_of(bench.scenario(cell), data, cell.seed)
     task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
     nudge, new = cell.training.nudge, cell.training.new_clients
     seed, device = cell.seed, bench.device

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import overload
+from dataclasses import replace
 
 import numpy as np
 import torch
-from PIL.Image import Image
 
 from fplbench import rng
-from fplbench.dataset import Data, IntArray, Split
+from fplbench.dataset import Data, IntArray
 from fplbench.features.images import Images
 
 SHARE = 5  # one training image in five is kept for validation
@@ -40,36 +37,11 @@ def on_validation(data: Data, train: Images, seed: int) -> tuple[Data, Images, I
     fit, held = validation_rows(data.train.labels, seed)
     view = replace(
         data,
-        train=_part(data.train, fit),
-        test=_part(data.train, held),
+        train=data.train.part(fit),
+        test=data.train.part(held),
         split_source=f"{data.split_source}; validation: a fifth of the training images",
     )
     return view, _features(train, fit), _features(train, held)
-
-
-@dataclass(frozen=True)
-class _Some(Sequence[Image]):
-    """Some of the images, opened when asked for."""
-
-    images: Sequence[Image]
-    rows: IntArray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, position: int) -> Image: ...
-    @overload
-    def __getitem__(self, position: slice) -> Sequence[Image]: ...
-    def __getitem__(self, position: int | slice) -> Image | Sequence[Image]:
-        if isinstance(position, slice):
-            return _Some(self.images, self.rows[position])
-        return self.images[int(self.rows[position])]
-
-
-def _part(split: Split, rows: IntArray) -> Split:
-    domains = None if split.domains is None else split.domains[rows]
-    return Split(_Some(split.images, rows), split.labels[rows], domains)
 
 
 def _features(images: Images, rows: IntArray) -> Images:

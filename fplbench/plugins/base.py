@@ -15,6 +15,8 @@ from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fplbench.errors import UserError
+
 
 class Settings(BaseModel):
     """Base of every Config: unknown keys are refused, values do not change, and numbers are
@@ -28,11 +30,15 @@ class Plugin(ABC):
 
     kind: what a plug-in of this kind is called, in words. texts: the attributes beside `name`
     that must be texts which say something.
+    wants: what a user writes behind "NAME:", PATH for one; "" where the name is enough.
+    argument: what stands there in a class made by `of`.
     """
 
     kind: ClassVar[str]
     texts: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str]
+    wants: ClassVar[str] = ""
+    argument: ClassVar[str] = ""
 
     @classmethod
     def complaint(cls) -> str | None:
@@ -45,7 +51,19 @@ class Plugin(ABC):
 
         None if there is no such thing; UserError if an argument is missing.
         """
-        return None if argument else cls
+        if argument:
+            return cls.of(argument) if cls.wants else None
+        if cls.wants:
+            raise UserError(
+                f"The {cls.kind} {cls.name} needs a {cls.wants}: write {cls.name}:{cls.wants}."
+            )
+        return cls
+
+    @classmethod
+    def of(cls, argument: str) -> type[Self]:
+        """This plug-in with its argument, under the name "NAME:ARGUMENT"."""
+        own = {"name": f"{cls.name}:{argument}", "argument": argument, "__module__": cls.__module__}
+        return type(cls.__name__, (cls,), own)
 
     @classmethod
     def join(cls, other: type[Self]) -> type[Self] | None:

@@ -99,8 +99,9 @@ class Record(_Model):
     metrics: question -> its accuracy. measured: measure -> question -> its number, of all measures
     but accuracy; measures: what reports say of each of these.
     not_applicable: question -> why it means nothing for this method, whatever the measure.
-    label_counts: of each client, how many training images of each class it has; a class it has
-    none of is left out. trainable_parameters: of one client. times: seconds.
+    label_counts: of each client, how many training images of each class it has, by the labels it
+    is told; a class it has none of is left out. trainable_parameters: of one client.
+    times: seconds.
     round_seconds: least, median and most seconds of training a round; None where nothing is
     trained, and in records from before this was kept.
     peak_bytes: the most memory at any time: on a GPU what the cell's tensors took; else what the

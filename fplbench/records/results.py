@@ -30,6 +30,7 @@ from fplbench.records.store import (
     read_or_explain,
 )
 from fplbench.records.words import scale
+from fplbench.scenario import Settings as ScenarioSettings
 from fplbench.spec import OWN
 
 CELL = ["id", "status", "method", "title", "dataset", "scenario", "backbone", "seed", "finished"]
@@ -48,6 +49,12 @@ HISTORY = [*CELL, "round"]
 
 ACCURACY = scale(Accuracy)
 UNMEASURED = "its record is from before {} was measured, or without its plug-in"
+
+# An option of scenarios is in no record where it is off; this is what it is there.
+OFF = {f"scen.{name}": field.default for name, field in ScenarioSettings.model_fields.items()}
+
+# What tells apart two data sets, or scenarios, that have one path, and makes one of two paths one.
+SAME = {"dataset": ("ident.data", "ident.split"), "scenario": ("ident.partition",)}
 
 # Which evaluation the column "value" is of, in the words of a caption.
 LAST = "after the last round"
@@ -326,25 +333,25 @@ def _table(
     settings = {record.id: settings_of(record) for _, record in found}
     for name in _in_order([], list(settings.values())):
         # As objects: beside a missing value, pandas would make the integer 16 into 16.0.
-        values = [settings[cell_id].get(name) for cell_id in table["id"]]
+        values = [settings[cell_id].get(name, OFF.get(name)) for cell_id in table["id"]]
         table[name] = pd.Series(values, index=table.index, dtype=object)
-    table["dataset"] = _data_sets(table)
+    for column, known in SAME.items():
+        table[column] = _shortest(table, column, known)
     for problem in problems:
         warnings.warn(problem.message, DamagedRecordWarning, stacklevel=3)
     table.attrs["problems"] = [problem.message for problem in problems]
     return table
 
 
-def _data_sets(table: pd.DataFrame) -> pd.Series[str]:
-    """The name of each row's data set; of one that was read by several paths ("folder:PATH"), and
-    is the same by its fingerprint, the shortest."""
-    names = table["dataset"]
-    known = [name for name in ("ident.data", "ident.split") if name in table]
+def _shortest(table: pd.DataFrame, column: str, known: Sequence[str]) -> pd.Series[str]:
+    """Each row's name in a column; of one that was read by several paths ("folder:PATH"), and is
+    the same by what is `known` of it, the shortest."""
+    names = table[column]
     mine = table[names.str.contains(":")] if len(table) else table
-    if mine.empty or len(known) < 2:
+    if mine.empty or not {*known} <= {*table}:
         return names
-    kinds = [mine["dataset"].str.partition(":")[0], *(mine[name] for name in known)]
-    shortest = mine.groupby(kinds)["dataset"].transform(lambda same: min(same, key=_by_length))
+    kinds = [mine[column].str.partition(":")[0], *(mine[name] for name in known)]
+    shortest = mine.groupby(kinds)[column].transform(lambda same: min(same, key=_by_length))
     return shortest.reindex(names.index).fillna(names)
 
 

@@ -19,8 +19,9 @@ PARTS = {
     "cm": ("local", "base", "novel"),
 }
 AVERAGES = {"domains": "domain/", "global_domains": "global/"} | {
-    name: f"{name}/"
-    for name in ("base", "novel", "transfer", "global_base", "global_novel", "global_transfer")
+    f"{shared}{name}": f"{shared}{name}/"
+    for shared in ("", "global_")
+    for name in ("base", "novel", "transfer", "unseen")
 }
 
 # What tables call the metrics that scenarios share, in the order of columns; a scenario may say
@@ -41,6 +42,8 @@ TITLES = {
     "global_hold_out": "Gl. held out",
     "domains": "Domains",
     "global_domains": "Gl. domains",
+    "unseen": "Unseen",
+    "global_unseen": "Gl. unseen",
 }
 _SHARED = "the shared prompt alone, on the test images of all clients"
 MEANINGS = {
@@ -49,7 +52,9 @@ MEANINGS = {
     "hm": "harmonic mean of Local, Base and Novel",
     "hm_bn": "harmonic mean of Base and Novel",
     "cm": "mean of Local and the harmonic mean of Base and Novel",
+    "unseen": "mean over the domains that nobody trained on",
     **dict.fromkeys(("global", "global_novel", "global_hold_out", "global_domains"), _SHARED),
+    "global_unseen": "the shared prompt alone, mean over the domains that nobody trained on",
 }
 
 Numbers = Mapping[str, NDArray[np.floating]]
@@ -84,9 +89,10 @@ def summarise(
     hm: harmonic mean of local, base and novel; hm_bn: of base and novel;
     cm = (local + hm_bn) / 2, as in FedMGP (NeurIPS 2025), table 1, whose numbers follow from the
     printed means to 0.005; these three of accuracies alone;
-    domains, global_domains: mean of the domains' numbers, each domain counting once; of a measure
-    across clients what it makes of the domains'. base, novel, transfer likewise of the data sets'
-    where several are in one federation.
+    domains, global_domains: mean of the domains' numbers, each domain counting once, and so unseen
+    and global_unseen of the domains that nobody trained on; of a measure across clients what it
+    makes of the domains'. base, novel, transfer likewise of the data sets' where several are in
+    one federation.
     """
     return {
         metric(question, name): one

@@ -25,7 +25,7 @@ def said(scenario: Scenario, names: Iterable[str]) -> dict[str, Any]:
     return {
         "headline": [*scenario.headline, *(name for name in new if name in asked)],
         "trade_off": list(scenario.trade_off),
-        "words": scenario.describe(),
+        "words": scenario.words(),
         "about": {
             name: About(title=title, meaning=meanings.get(name, ""))
             for name, title in titles.items()

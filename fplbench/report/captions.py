@@ -153,7 +153,7 @@ def setting(group: Group) -> str:
 SAID = ("rounds", "local_epochs", "participation", "lr", "evaluate_on", "evaluations")
 DESCRIBED = (
     "clients", "clients_per_domain", "classes_per_client", "shots", "alpha", "hold_out", "test_on",
-    "among", "base",
+    "among", "base", "source", "label_noise", "imbalance",
 )  # fmt: skip
 
 

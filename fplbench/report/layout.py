@@ -92,7 +92,7 @@ def quantities(group: Group, column: str, kind: Kind) -> list[str]:
         # Where every cell stopped, nothing tells which metrics there would have been.
         return [name for name in headline if name in seen] or headline[:2]
     if kind == "domains":
-        return [name for name in seen if name.startswith("domain/")]
+        return [name for name in seen if name.startswith(("domain/", "unseen/"))]
     known = {name: place for place, name in enumerate(group.about)}
     more = [name for name in seen if name not in headline and "/" not in name]
     return sorted(more, key=lambda name: known.get(name, len(known)))

@@ -74,7 +74,10 @@ def title(quantity: str, about: About) -> str:
     if quantity in COSTS:
         return COSTS[quantity][0]
     known = about.get(quantity)
-    return known.title if known else quantity.removeprefix("domain/")
+    if known:
+        return known.title
+    kind, _, domain = quantity.partition("/")
+    return {"domain": domain, "unseen": f"{domain} (unseen)"}.get(kind, quantity)
 
 
 def meanings(quantities: Sequence[str], about: About) -> list[str]:

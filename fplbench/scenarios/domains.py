@@ -13,7 +13,7 @@ from fplbench.data.names import composed
 from fplbench.dataset import Data, IntArray
 from fplbench.errors import UserError
 from fplbench.rng import numpy_generator
-from fplbench.scenario import Clients, Scenario, Settings
+from fplbench.scenario import Clients, Scenario, Settings, option
 from fplbench.scenarios._budgets import FEDPGP
 from fplbench.split import partition
 from fplbench.split.exams import domain_exam, shared_domain_rows, shared_exam
@@ -29,7 +29,10 @@ class Domains(Scenario):
     name = "domains"
     summary = "a client a domain, or several; tested by domain, also on one held out of training"
     training_defaults: ClassVar = FEDPGP
-    headline = ("domains", "global_domains", "hold_out", "global_hold_out")
+    headline = (
+        *("domains", "global_domains", "hold_out", "global_hold_out"),
+        *("unseen", "global_unseen"),
+    )
     trade_off = ("domains", "global_domains")
 
     class Config(Settings):
@@ -58,47 +61,64 @@ class Domains(Scenario):
             description="A domain that nobody trains on, reported as `hold_out`; `each` stands for "
             "one cell a domain.",
         )
+        source: str | None = option(
+            None,
+            description="The only domain that is trained on, single-source domain generalization; "
+            "all others are reported as `unseen`; `each` stands for one cell a domain.",
+        )
 
     config: Config
 
     def expand(self, domains: Sequence[str]) -> list[Self]:
-        held_out = self.config.hold_out
-        if held_out is not None and held_out != composed(held_out):  # typed on a Mac
-            return [type(self)(self.config.model_copy(update={"hold_out": composed(held_out)}))]
-        if held_out != EACH:
-            return [self]
-        if not domains:
-            raise UserError(NO_DOMAINS)
-        if EACH in domains:
+        chosen = {"hold_out": self.config.hold_out, "source": self.config.source}
+        given = {key: name for key, name in chosen.items() if name is not None}
+        if len(given) > 1:
             raise UserError(
-                f"a domain is called {EACH!r}, which stands for every domain in turn: rename its "
-                "folder"
+                "hold_out and source are two questions: a domain left out, and one that is trained "
+                "on alone; give one of them"
             )
-        return [type(self)(self.config.model_copy(update={"hold_out": name})) for name in domains]
+        for key, name in given.items():
+            if name == EACH:
+                return [self._with(key, each) for each in _each(domains)]
+            if name != composed(name):  # typed on a Mac
+                return [self._with(key, composed(name))]
+        return [self]
+
+    def _with(self, key: str, name: str) -> Self:
+        return type(self)(self.config.model_copy(update={key: name}))
 
     def build(self, data: Data, seed: int) -> Clients:
-        held_out = self._held_out(data.domains)
-        seen = [index for index in range(len(data.domains)) if index != held_out]
+        mine = self.config
+        held_out = _index("hold_out", "to hold out", mine.hold_out, data.domains)
+        source = _index("source", "to train on", mine.source, data.domains)
+        every = range(len(data.domains))
+        seen = [i for i in every if i != held_out and source in (None, i)]
         if not data.domains or data.train.domains is None or data.test.domains is None:
             raise UserError(NO_DOMAINS)
         if not seen:
             raise UserError(
                 f"holding out {data.domains[0]} leaves none to train on: it is the only domain"
             )
+        if source is not None and len(data.domains) == 1:
+            raise UserError(f"{data.domains[0]} is the only domain, so none is unseen")
         train = [rows for index in seen for rows in self._share(data, index, seed)]
-        homes = [index for index in seen for _ in range(self.config.clients_per_domain)]
+        homes = [index for index in seen for _ in range(mine.clients_per_domain)]
         classes = np.arange(len(data.classnames))
-        tests = {
-            index: np.flatnonzero(data.test.domains == index) for index in range(len(data.domains))
+        tests = {index: np.flatnonzero(data.test.domains == index) for index in every}
+        away = {
+            "hold_out" if source is None else f"unseen/{data.domains[index]}": tests[index]
+            for index in every
+            if index not in seen
         }
+        trained = {index: tests[index] for index in seen}
         cut = numpy_generator(seed, "split", "domains", "shots")
-        kept = partition.cut_to_shots(train, data.train.labels, self.config.shots, cut)
+        kept = partition.cut_to_shots(train, data.train.labels, mine.shots, cut)
         return Clients(
             train_rows=tuple(kept),
             train_classes=classes,
             class_mask=None,
-            exams=(domain_exam(data.domains, classes, tests, homes, held_out),),
-            shared_exams=(shared_exam(classes, shared_domain_rows(data.domains, tests, held_out)),),
+            exams=(domain_exam(data.domains, classes, trained, homes, away),),
+            shared_exams=(shared_exam(classes, shared_domain_rows(data.domains, trained, away)),),
             client_names=self._names(data.domains, seen),
         )
 
@@ -110,22 +130,8 @@ class Domains(Scenario):
             else f"{mine.clients_per_domain} clients a domain, Dirichlet({mine.alpha:g})"
         )
         held = "" if mine.hold_out is None else f", {mine.hold_out} held out"
-        return clients + shots_note(mine.shots) + held
-
-    def _held_out(self, domains: Sequence[str]) -> int | None:
-        """The index of the domain kept from training."""
-        hold_out = self.config.hold_out
-        if hold_out is None or not domains:
-            return None
-        if hold_out == EACH:
-            raise ValueError("hold_out='each' stands for several scenarios: expand it first")
-        if hold_out not in domains:
-            near = difflib.get_close_matches(hold_out, domains, n=1, cutoff=0.0)[0]
-            raise UserError(
-                f"there is no domain {hold_out!r} to hold out, did you mean {near!r}? "
-                f"The domains are {', '.join(domains)}"
-            )
-        return list(domains).index(hold_out)
+        alone = "" if mine.source is None else f", {mine.source} alone trained on"
+        return clients + shots_note(mine.shots) + held + alone
 
     def _share(self, data: Data, domain: int, seed: int) -> list[IntArray]:
         """The training rows of each client of a domain."""
@@ -154,3 +160,29 @@ class Domains(Scenario):
         if count == 1:
             return tuple(domains[index] for index in seen)
         return tuple(f"{domains[index]} {number}" for index in seen for number in range(count))
+
+
+def _each(domains: Sequence[str]) -> Sequence[str]:
+    """The domains that `each` stands for."""
+    if not domains:
+        raise UserError(NO_DOMAINS)
+    if EACH in domains:
+        raise UserError(
+            f"a domain is called {EACH!r}, which stands for every domain in turn: rename its folder"
+        )
+    return domains
+
+
+def _index(setting: str, what: str, name: str | None, domains: Sequence[str]) -> int | None:
+    """Which domain a setting names. what: it is there for."""
+    if name is None or not domains:
+        return None
+    if name == EACH:
+        raise ValueError(f"{setting}='each' stands for several scenarios: expand it first")
+    if name not in domains:
+        near = difflib.get_close_matches(name, domains, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f"there is no domain {name!r} {what}, did you mean {near!r}? "
+            f"The domains are {', '.join(domains)}"
+        )
+    return list(domains).index(name)

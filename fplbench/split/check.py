@@ -29,6 +29,9 @@ def faults(clients: Clients, data: Data) -> Iterator[str]:
         yield "a training image is dealt twice"
     if not np.isin(data.train.labels[every], clients.train_classes).all():
         yield "a client has training images of a class that is not in train_classes"
+    told = clients.labels(data)
+    if len(told) != images or not np.isin(told[every], clients.train_classes).all():
+        yield "train_labels must be [M], of classes in train_classes"
     shape = (count, len(clients.train_classes))
     if clients.class_mask is not None and clients.class_mask.shape != shape:
         yield f"class_mask must have the shape {list(shape)}"

@@ -55,31 +55,34 @@ def domain_exam(
     classes: IntArray,
     tests: Mapping[int, IntArray],
     homes: Sequence[int],
-    held_out: int | None,
+    away: Mapping[str, IntArray],
 ) -> Exam:
-    """Each client answers its domain's test images and, behind them, those of the held-out one.
+    """Each client answers its domain's test images and, behind them, those of domains that nobody
+    trains on.
 
-    tests: the test rows of each domain; homes: each client's domain. `local` is the domain's whole
-    test set even where several clients share it, so that it is the accuracy on that domain.
+    tests: the test rows of each domain; homes: each client's domain; away: the rows of each further
+    question, which every client is asked. `local` is the domain's whole test set even where several
+    clients share it, so that it is the accuracy on that domain.
     """
-    own = padded([tests[home] for home in homes])
-    away = np.empty(0, dtype=np.int64) if held_out is None else tests[held_out]
-    table = np.concatenate([own, np.tile(away, (len(homes), 1))], axis=1)
-    counts = (table >= 0) & (np.arange(table.shape[1]) < own.shape[1])
+    parts = [padded([tests[home] for home in homes])]
+    parts += [np.tile(rows, (len(homes), 1)) for rows in away.values()]
+    table = np.concatenate(parts, axis=1)
+    part = np.repeat(np.arange(len(parts)), [each.shape[1] for each in parts])
+    counts = (table >= 0) & (part == 0)
     questions = {"local": Question(counts)}
     for home in dict.fromkeys(homes):
         here = np.array(homes) == home
         questions[f"domain/{domains[home]}"] = Question(counts & here[:, None])
-    if held_out is not None:
-        questions["hold_out"] = Question((table >= 0) & ~counts)
+    for number, name in enumerate(away, 1):
+        questions[name] = Question((table >= 0) & (part == number))
     return Exam(classes, table, questions)
 
 
 def shared_domain_rows(
-    domains: Sequence[str], tests: Mapping[int, IntArray], held_out: int | None
+    domains: Sequence[str], tests: Mapping[int, IntArray], away: Mapping[str, IntArray]
 ) -> dict[str, IntArray]:
-    """What the shared prompt is asked: the domains trained on, together and one by one."""
-    seen = {index: rows for index, rows in tests.items() if index != held_out}
-    rows = {"global": np.concatenate(list(seen.values()))}
-    rows |= {f"global/{domains[index]}": own for index, own in seen.items()}
-    return rows if held_out is None else rows | {"global_hold_out": tests[held_out]}
+    """What the shared prompt is asked: the domains trained on, together and one by one, and those
+    that nobody trains on. tests: of the domains trained on; away: as in `domain_exam`."""
+    rows = {"global": np.concatenate(list(tests.values()))}
+    rows |= {f"global/{domains[index]}": own for index, own in tests.items()}
+    return rows | {f"global_{name}": own for name, own in away.items()}

@@ -33,18 +33,18 @@ def deal(items: IntArray, clients: int, generator: np.random.Generator) -> list[
     return [np.sort(hand) for hand in np.array_split(generator.permutation(items), clients)]
 
 
-def few_shots(groups: IntArray, shots: int, generator: np.random.Generator) -> BoolArray:
+def few_shots(groups: IntArray, shots: int | IntArray, generator: np.random.Generator) -> BoolArray:
     """[R]: which rows stay when every group keeps at most `shots` random ones.
 
-    groups: [R], the group of each row: a class, or a class on one client. Fewer shots with the
-    same random numbers are a subset of more shots.
+    groups: [R], the group of each row: a class, or a class on one client. shots: of every group
+    alike, or of each, [groups]. Fewer shots with the same random numbers are a subset of more.
     """
     shuffled = generator.permutation(len(groups))
     by_group = shuffled[np.argsort(groups[shuffled], kind="stable")]
     _, starts, sizes = np.unique(groups[by_group], return_index=True, return_counts=True)
     rank = np.arange(len(groups)) - np.repeat(starts, sizes)
     kept = np.zeros(len(groups), dtype=np.bool_)
-    kept[by_group[rank < shots]] = True
+    kept[by_group[rank < (shots if isinstance(shots, int) else shots[groups[by_group]])]] = True
     return kept
 
 

@@ -139,6 +139,16 @@ def test_partition_draws_who_holds_what(call: Call) -> None:
     assert Path("who.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_partition_writes_what_a_scenario_reads(call: Call) -> None:
+    out, _ = call("partition", "digits", "--clients", "3", "--out", "a.png", "--write", "a.csv")
+    assert out.splitlines()[-1] == "a.csv"
+    again = ("partition", "digits", "--scenario", "file:./a.csv")
+    out, _ = call(*again, "--out", "b.png", "--write", "b/b.csv")
+    assert "3 clients" in out
+    assert Path("b/b.csv").read_bytes() == Path("a.csv").read_bytes()
+    assert "client 0,train," in Path("a.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -152,6 +162,9 @@ def test_partition_draws_who_holds_what(call: Call) -> None:
         ("partition digits --hold-out x", "--hold-out is no setting of the scenario personal"),
         ("partition digits --clients 0", "clients is 0"),
         ("partition digits --out who.txt", ".png, .pdf or .svg"),
+        ("partition digits --write who.txt", "end in .csv or .json"),
+        ("partition digits --scenario file", "write file:PATH"),
+        ("partition digits --scenario file:who.csv", "the partition who.csv cannot be read (No"),
         ("download imagenet", "No program may download imagenet: register"),
         ("download digits", "nothing to download for digits"),
         ("download folder:photos", "nothing to download for folder:photos"),

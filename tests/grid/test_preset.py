@@ -51,7 +51,13 @@ def test_every_name_and_setting_of_a_preset_exists(name: str) -> None:
 
 
 # Cells of one data set and seed; a setting that a method lacks gives it one cell.
-SWEPT = {"fedpgp-rank": 8, "fedpgp-cifar100": 4, "fedpgp-lodo": 3 * 5}
+SWEPT = {
+    "fedpgp-rank": 8,
+    "fedpgp-cifar100": 4,
+    "fedpgp-lodo": 3 * 5,
+    "fedmvp-multi-source": 2 * 5,
+    "fedmvp-single-source": 2 * 5,
+}
 
 
 @pytest.mark.parametrize("name", presets())
@@ -70,7 +76,7 @@ def test_a_preset_expands_to_a_cell_for_each_value_it_sweeps(name: str, bench: W
     for cell in found:
         whole = cell.scenario_settings | cell.training.model_dump()
         for key, value in (run.options | few).items():
-            if key == "hold_out":
+            if key in ("hold_out", "source"):
                 assert whole[key] in bench.data(here).domains
             else:
                 assert whole[key] in (value if isinstance(value, list) else [value])

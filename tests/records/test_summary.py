@@ -66,8 +66,11 @@ def test_the_average_over_domains_counts_each_domain_once() -> None:
 
 def test_the_shared_prompts_average_over_domains_leaves_the_pooled_number_out() -> None:
     values = {"global": [80.0], "global/a": [90.0], "global/b": [50.0], "global_hold_out": [1.0]}
+    values |= {"unseen/c": [10.0, 20.0], "unseen/d": [30.0, 60.0], "global_unseen/c": [7.0]}
     found = summarise({name: np.array(value) for name, value in values.items()})
     assert found["global_domains"].mean == pytest.approx(70)
+    assert found["unseen"].mean == pytest.approx(30)
+    assert found["global_unseen"].mean == pytest.approx(7)
 
 
 def test_an_average_over_domains_is_absent_when_one_of_them_is() -> None:

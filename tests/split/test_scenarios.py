@@ -22,7 +22,8 @@ from fplbench.scenario import Clients, Exam, Scenario
 SCENARIOS = registry.scenarios()
 quick = settings(max_examples=30, deadline=None)
 seeds = st.integers(0, 10_000)
-names = pytest.mark.parametrize("name", list(SCENARIOS.classes))
+# Not those that are nothing without an argument, such as a file: test_partition_files has it.
+names = pytest.mark.parametrize("name", [n for n, c in SCENARIOS.classes.items() if not c.wants])
 
 
 class Squares(Sequence[Image.Image]):
@@ -69,7 +70,7 @@ def make(name: str, **wanted: object) -> Scenario:
     return cls(cls.Config.model_validate(wanted))
 
 
-def build(name: str, source: Data, seed: int = 0, **wanted: object) -> Clients:
+def build(name: str, source: Data, /, seed: int = 0, **wanted: object) -> Clients:
     return make(name, **wanted).build(source, seed)
 
 
@@ -299,6 +300,37 @@ def test_a_held_out_domain_is_trained_on_by_nobody_and_asked_of_everybody() -> N
     assert counted(shared, "global_hold_out", 0) == held
 
 
+def test_with_a_single_source_everybody_is_asked_about_all_other_domains_one_by_one() -> None:
+    source = data(classes=5, domains=3)
+    scenario = build("domains", source, source="style 1", clients_per_domain=2)
+    assert scenario.client_names == ("style 1 0", "style 1 1")
+    assert source.train.domains is not None
+    assert set(source.train.domains[np.concatenate(scenario.train_rows)]) == {1}
+    (exam,), (shared,) = scenario.exams, scenario.shared_exams
+    own, *away = ["domain/style 1", "unseen/style 0", "unseen/style 2"]
+    assert set(exam.questions) == {"local", own, *away}
+    assert set(shared.questions) == {"global", "global/style 1", *(f"global_{n}" for n in away)}
+    tests = {d: np.flatnonzero(source.test.domains == d).tolist() for d in range(3)}
+    for client in (0, 1):
+        assert counted(exam, "local", client) == counted(exam, own, client) == tests[1]
+        assert counted(exam, "unseen/style 0", client) == tests[0]
+        assert counted(exam, "unseen/style 2", client) == tests[2]
+    assert counted(shared, "global", 0) == tests[1]
+    assert counted(shared, "global_unseen/style 2", 0) == tests[2]
+
+
+def test_a_single_source_is_each_domain_in_turn_and_no_setting_where_there_is_none() -> None:
+    cells = make("domains", source="each").expand(("photo", "sketch"))
+    assert [cell.config.model_dump()["source"] for cell in cells] == ["photo", "sketch"]
+    assert "source" not in make("domains").config.model_dump()
+    with pytest.raises(UserError, match="two questions"):
+        make("domains", source="photo", hold_out="sketch").expand(("photo", "sketch"))
+    with pytest.raises(UserError, match="'stile 1' to train on, did you mean 'style 1'"):
+        build("domains", data(domains=2), source="stile 1")
+    with pytest.raises(UserError, match="style 0 is the only domain, so none is unseen"):
+        build("domains", data(domains=1), source="style 0")
+
+
 def test_each_stands_for_one_cell_a_domain() -> None:
     each, plain = make("domains", hold_out="each"), make("domains")
     cells = each.expand(("photo", "sketch"))
@@ -379,6 +411,7 @@ def test_settings_have_sources_and_refuse_what_they_do_not_know(name: str) -> No
         ("iid", {"clients": 3}, "3 clients, evenly dealt"),
         ("domains", {"hold_out": "sketch"}, "a client a domain, sketch held out"),
         ("domains", {"clients_per_domain": 5}, "5 clients a domain, Dirichlet(0.3)"),
+        ("domains", {"source": "photo"}, "a client a domain, photo alone trained on"),
     ],
 )
 def test_a_caption_names_what_decides_the_split(

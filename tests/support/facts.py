@@ -37,7 +37,7 @@ def splits(cls: type[OnDisk]) -> str:
             found.append(f"{words} {train} + {counts.test:,}")
     if OFFICIAL not in cls.counts:
         found.append(
-            "lists beside it, else ours" if cls.domain_images or not cls.images else "ours"
+            "as it lies there, else ours" if cls.domain_images or not cls.images else "ours"
         )
     return "; ".join(found)
 

@@ -189,6 +189,58 @@ def office_folders(root: Path) -> None:
         class_tree(root / "office_caltech10" / domain, dict.fromkeys(OFFICE, 3))
 
 
+ART = ("art_painting", "cartoon", "photo", "sketch")
+SEVEN = ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")
+FIVE = ("bird", "car", "chair", "dog", "person")
+COLLECTIONS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
+HOME = ("Alarm_Clock", "TV", "Table", "ToothBrush")
+ROOMS = ("art", "clipart", "product", "real_world")
+CAMERA_TRAPS = ("location_100", "location_38", "location_43", "location_46")
+ANIMALS = ("bird", "bobcat", "cat", "coyote", "dog")
+ANIMALS += ("empty", "opossum", "rabbit", "raccoon", "squirrel")
+
+
+def by_domain(folder: Path, domains: Sequence[str], classes: Sequence[str], each: int = 3) -> None:
+    """DOMAIN/CLASS/*, as DomainBed has it."""
+    for domain in domains:
+        class_tree(folder / domain, dict.fromkeys(classes, each))
+
+
+def pacs_kfold(root: Path) -> None:
+    """The authors' lists, whose labels begin with 1, with an image that is not there."""
+    by_domain(root / "pacs" / "images", ART, SEVEN)
+    for domain in ART:
+        for part, numbers in {"train": (0, 1), "crossval": (2,), "test": (0, 1, 2)}.items():
+            listed = [
+                f"{domain}/{name}/{n}.jpg {label}"
+                for label, name in enumerate(SEVEN, 1)
+                for n in numbers
+            ]
+            if domain == "sketch" and part == "train":
+                listed.append("sketch/dog/n02103406_4068-1.png 1")
+            lines(root / "pacs" / "splits" / f"{domain}_{part}_kfold.txt", *listed)
+
+
+def vlcs_dassl(root: Path) -> None:
+    """Numbers for classes; `full` holds everything once more."""
+    for domain in ("CALTECH", "LABELME", "PASCAL", "SUN"):
+        for part, each in {"train": 2, "crossval": 1, "test": 1, "full": 4}.items():
+            class_tree(root / "VLCS" / domain / part, dict.fromkeys("01234", each))
+
+
+def office_home_dassl(root: Path) -> None:
+    for domain in ROOMS:
+        for part, each in {"train": 2, "val": 1}.items():
+            names = [name.lower() for name in HOME]
+            class_tree(root / "office_home_dg" / domain / part, dict.fromkeys(names, each))
+
+
+def domainnet_of_fedbn(root: Path) -> None:
+    """FedBN's lists of ten classes beside the authors' of all."""
+    domainnet(root / "DomainNet", root / "DomainNet")
+    of_fedbn(root / "DomainNet", DOMAINS, TEN)
+
+
 def eurosat(root: Path) -> None:
     class_tree(root / "eurosat" / "2750", {"AnnualCrop": 4, "Forest": 3, "SeaLake": 10})
 

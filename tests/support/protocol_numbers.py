@@ -43,7 +43,12 @@ TOLERANCE = 1e-5
 Numbers = dict[str, list[float]]
 METHODS, DATASETS = registry.methods(), registry.datasets()
 SCENARIOS = registry.scenarios()
-BUILT_IN = [name for name, origin in SCENARIOS.origins.items() if origin == registry.BUILT_IN]
+# Not those that are nothing without an argument: what they deal is in a file.
+BUILT_IN = [
+    name
+    for name, cls in SCENARIOS.classes.items()
+    if SCENARIOS.origins[name] == registry.BUILT_IN and not cls.wants
+]
 
 
 def candidates() -> list[tuple[str, str]]:
