@@ -13,6 +13,7 @@ import typer
 from fplbench.cli import flags
 from fplbench.cli.consoles import err, out
 from fplbench.cli.options import DataRoot, Plugins, SkipBroken, assignments, at_home
+from fplbench.errors import UserError
 from fplbench.machine.caches import cache_folder
 from fplbench.plugins.written import written
 from fplbench.records.atomic import OUT, require_writable
@@ -158,8 +159,14 @@ def partition(
         partition_files.require_form(write)
     with on_console(err)(f"examining {cls.name}") as progress:
         data = prepared(cls, data_root, cache_folder(), skip_broken, progress)
-    made = clients_of(chosen, data, seed)
-    lines = holdings.draw(data, made, f"{name}: {chosen.words()}, seed {seed}", path)
+    one, *others = chosen.expand(data.domains)
+    if others:
+        raise UserError(
+            f"That stands for {1 + len(others)} partitions, and one is drawn at a time: name it "
+            "instead."
+        )
+    made = clients_of(one, data, seed)
+    lines = holdings.draw(data, made, f"{name}: {one.words()}, seed {seed}", path)
     if write is not None:
         partition_files.write(write, data, made)
         lines.append(str(write))

@@ -139,6 +139,11 @@ def test_partition_draws_who_holds_what(call: Call) -> None:
     assert Path("who.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_partition_draws_one_at_a_time(call: Call) -> None:
+    _, err = call("partition", "shapes_domains", "--hold-out", "each", code=2)
+    assert "stands for 5 partitions" in err
+
+
 def test_partition_writes_what_a_scenario_reads(call: Call) -> None:
     out, _ = call("partition", "digits", "--clients", "3", "--out", "a.png", "--write", "a.csv")
     assert out.splitlines()[-1] == "a.csv"

@@ -21,10 +21,11 @@ import torch
 from benches import workbench
 
 from fplbench import rng
-from fplbench.dataset import Data, ImageArray, Split
+from fplbench.dataset import Data, ImageArray, Split, together
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.federation import Federation
 from fplbench.engine.fit import run_round
+from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
 from fplbench.method import Method
@@ -111,7 +112,10 @@ def moved(before: Numbers, now: Numbers) -> list[str]:
 def splits(scenario: str) -> dict[str, Any]:
     """A scenario with its defaults on made-up labels: rows of each client, by number and hash."""
     cls = SCENARIOS.get(scenario)
-    made = cls(cls.Config()).build(_data(), 0)
+    try:
+        made = cls(cls.Config()).build(_data(), 0)
+    except UserError:  # it wants several data sets
+        made = cls(cls.Config()).build(together(["one", "other"], [_data(), _data()]), 0)
     exams = (*made.exams, *made.shared_exams)
     return {
         "train": [len(rows) for rows in made.train_rows],
