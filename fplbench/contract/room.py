@@ -211,7 +211,7 @@ def scene(candidate: Candidate, seed: int = 0) -> Scene:
     batch = _batch(method.step_inputs, noise)
     memory, exam = (_batch(method.inputs, noise) for _ in range(2))
     allowed = torch.rand(CLIENTS, len(CLASSES), generator=noise) < 0.5
-    batch = replace(batch, class_mask=_with_own(allowed, batch))
+    batch = replace(batch, class_mask=_with_own(allowed, batch), expected=batch.mask.sum(1) / 2)
     exam = replace(exam, labels=None, mirrored=None, training=False, clients=None, generator=None)
     return Scene(params, received, batch, memory, exam, before)
 
