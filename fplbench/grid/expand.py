@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from fplbench import rng
+from fplbench.engine.by_image import is_mean
 from fplbench.engine.fit import setup_of
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
@@ -26,6 +27,9 @@ from fplbench.spec import FLAGS, OWN, Cell, Json, Request, Training
 from fplbench.split.check import faults
 from fplbench.split.options import clients_of
 from fplbench.strategy import Strategy, refusal
+
+FEW = 4
+"""Classes on which it is tried whether a loss can be taken apart into images."""
 
 
 @dataclass
@@ -324,10 +328,12 @@ def _try_strategies(
         kind, way = methods[cell.method], ways[cell.strategy]
         learner = kind(kind.Config(**cell.settings))
         classes = np.arange(len(bench.data(cell.dataset).classnames))
-        task = bench.task_for(cell.backbone, cell.dataset)(classes)
-        why = way(way.Config(**cell.strategy_settings), learner).refusal(
-            learner.init(task, rng.generator(cell.seed, "init"))
-        )
+        task_of = bench.task_for(cell.backbone, cell.dataset)
+        specs = learner.init(task_of(classes), rng.generator(cell.seed, "init"))
+        made = way(way.Config(**cell.strategy_settings), learner)
+        why = made.refusal(specs)
+        if why is None and made.by_image and not is_mean(learner, task_of(classes[:FEW])):
+            why = "its loss is no mean over images, of which it takes one at a time"
         if why is not None:
             problems.add(f"{cell.method} does not go with the strategy {cell.strategy}: {why}.")
 
