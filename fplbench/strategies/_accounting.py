@@ -190,4 +190,5 @@ def _library() -> ModuleType:
             "A privacy budget is computed by dp-accounting, which is not installed: "
             "pip install 'fplbench[privacy]'."
         ) from error
-    return dp_accounting
+    library: ModuleType = dp_accounting
+    return library

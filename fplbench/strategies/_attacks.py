@@ -62,9 +62,9 @@ class Defence(Strategy):
         """The clients that attack, by falling luck of a draw of the run's seed."""
         if self.setup is None:
             return ()
-        total = len(self.setup.sizes)
-        count = math.floor(self.config.malicious * total + 1e-9)
-        order = rng.numpy_generator(self.setup.seed, "malicious").permutation(total)
+        count = math.floor(self.config.malicious * len(self.setup.clients) + 1e-9)
+        drawn = rng.numpy_generator(self.setup.seed, "malicious")
+        order = drawn.permutation(self.setup.clients)
         return tuple(sorted(order[:count].tolist()))
 
     def facts(self) -> dict[str, Fact]:
@@ -76,7 +76,7 @@ class Defence(Strategy):
         return {
             "malicious": Fact(
                 title="attackers",
-                value=f"{len(who)} of {len(self.setup.sizes)} clients ({some})",
+                value=f"{len(who)} of {len(self.setup.clients)} clients ({some})",
                 meaning=MEANINGS[self.config.attack].format(scale=self.config.scale),
             ),
         }

@@ -36,10 +36,10 @@ class DPFedAvg(Strategy):
 
     class Config(Budget):
         clip: float = Field(
-            0.1,
+            0.01,
             gt=0,
-            description="S, the largest norm of a client's change in a round. 0.1: ours, see "
-            "docs/privacy.md; the paper tries 1 to 40 for a language model.",
+            description="S, the largest norm of a client's change in a round. 0.01: ours, see "
+            "docs/privacy.md; the paper tunes it for its language model.",
         )
 
     config: Config
@@ -50,7 +50,7 @@ class DPFedAvg(Strategy):
         if self.setup is None:
             return []
         run = self.setup
-        return [FixedSample(len(run.sizes), run.at_once, run.training.rounds)]
+        return [FixedSample(len(run.clients), run.at_once, run.training.rounds)]
 
     @property
     def noise(self) -> float:

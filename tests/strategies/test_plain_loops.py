@@ -15,7 +15,7 @@ from small_federation import Make
 from torch import Tensor
 
 from fplbench.engine.chunks import Chunk
-from fplbench.engine.evaluate import _tested
+from fplbench.engine.evaluate import tested_models
 from fplbench.engine.federation import Federation
 from fplbench.engine.fit import run_round
 from fplbench.engine.train import draw_steps
@@ -209,7 +209,7 @@ def test_finetune(federation: Make) -> None:
     plain, ctx = Plain(fed), fed.server["ctx"].clone()
     for index, clients in enumerate(rounds(fed), start=1):
         ctx = mean([plain.train(ctx, c, index) for c in clients], weights(clients))
-    tested = _tested(fed, torch.arange(len(SIZES)), TRAINING.rounds, TRAINING, 3)
+    tested = tested_models(fed, torch.arange(len(SIZES)), TRAINING.rounds, TRAINING, 3)
     wanted = [plain.train(ctx, c, TRAINING.rounds, epochs=3) for c in range(len(SIZES))]
     close(tested.params["ctx"], torch.stack(wanted))
     close(fed.server["ctx"], ctx)  # nothing of it is kept
