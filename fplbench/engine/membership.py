@@ -94,8 +94,8 @@ def _log_normal(
 def log_odds(
     federation: Federation, images: Clients, training: Training, chunk: Chunk
 ) -> NDArray[np.float64]:
-    """phi of each image of each client that trains, one client after the other, by the model that the client
-    is tested with. images: the same clients with all of their images."""
+    """phi of each image of each client that trains, one client after the other, by the model that
+    the client is tested with. images: the same clients with all of their images."""
     whole = copy.copy(federation)
     whole.scenario = images
 

@@ -41,8 +41,8 @@ class DPSGD(FedAvg):
         clip: float = Field(
             0.5,
             gt=0,
-            description="C, the largest norm of an image's gradient. 0.5: ours, see docs/privacy.md, "
-            "where the paper takes the median of the norms, section 4.",
+            description="C, the largest norm of an image's gradient. 0.5: ours, docs/privacy.md; "
+            "the paper takes the median of the norms, section 4.",
         )
 
     config: Config
@@ -72,8 +72,8 @@ class DPSGD(FedAvg):
         assert self.setup is not None
         if self.setup.training.new_clients:
             return (
-                "new clients train before their second test, and those steps are not counted: leave "
-                "new_clients out"
+                "new clients train before their second test, and those steps are not counted: "
+                "leave new_clients out"
             )
         return _accounting.unfit(self.config, self.releases)
 
