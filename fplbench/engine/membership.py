@@ -27,7 +27,7 @@ from torch import Tensor
 from fplbench import rng
 from fplbench.dataset import IntArray
 from fplbench.engine.chunks import Chunk, in_chunks
-from fplbench.engine.evaluate import tested_models
+from fplbench.engine.evaluate import models_tested
 from fplbench.engine.federation import Federation
 from fplbench.method import Batch
 from fplbench.scenario import Clients
@@ -100,7 +100,7 @@ def log_odds(
     whole.scenario = images
 
     def of(clients: Tensor) -> Iterator[NDArray[np.float64]]:
-        models = tested_models(
+        models = models_tested(
             federation, clients, training.rounds, training, federation.method.test_epochs
         )
         batch = whole.local_data(clients.tolist()).everything()

@@ -78,7 +78,7 @@ class Budget(Settings):
 
 
 def noise_of(budget: Budget, releases: Sequence[Release]) -> float:
-    """z of these settings in this run; see `Budget`. UserError: no noise keeps the budget."""
+    """z of these settings in this run; see `Budget`."""
     if budget.epsilon is None:
         return USUAL if budget.noise is None else budget.noise
     if not releases:
@@ -121,7 +121,7 @@ def epsilon_of(releases: tuple[Release, ...], noise: float, delta: float) -> flo
 
 @lru_cache(maxsize=256)
 def noise_for(releases: tuple[Release, ...], epsilon: float, delta: float) -> float:
-    """The least z, to FINE, with at most this epsilon at delta. UserError: there is none."""
+    """The least z, to FINE, with at most this epsilon at delta; any budget has one."""
     library = _library()
     left, noise = set(releases), 0.0
     while left:
@@ -136,20 +136,14 @@ def noise_for(releases: tuple[Release, ...], epsilon: float, delta: float) -> fl
 def _least(library: ModuleType, release: Release, epsilon: float, delta: float) -> float:
     if _epsilon(release, LEAST, delta) <= epsilon:
         return LEAST
-    try:
-        found = library.calibrate_dp_mechanism(
-            lambda: _accountant(release),
-            lambda z: _event(release, z),
-            epsilon,
-            delta,
-            library.LowerEndpointAndGuess(LEAST, USUAL),
-            tol=FINE,
-        )
-    except library.mechanism_calibration.NoBracketIntervalFoundError as error:
-        raise UserError(
-            f"No noise that the accountant knows gives epsilon {epsilon:g} at delta {delta:g}: ask "
-            "for a larger epsilon."
-        ) from error
+    found = library.calibrate_dp_mechanism(
+        lambda: _accountant(release),
+        lambda z: _event(release, z),
+        epsilon,
+        delta,
+        library.LowerEndpointAndGuess(LEAST, USUAL),
+        tol=FINE,
+    )
     return float(found)
 
 
