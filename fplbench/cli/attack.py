@@ -20,7 +20,8 @@ def attack(
     runs: Annotated[
         int,
         typer.Option(
-            help="How often each cell is trained, on another half of every client's images.", min=4
+            help="How often each cell is trained, on another half of every client's images; even.",
+            min=6,
         ),
     ] = 8,
     methods: Annotated[str | None, typer.Option(help="Names with commas between.")] = None,
@@ -35,6 +36,8 @@ def attack(
     how well that goes (0.5 is a guess), beside epsilon where a strategy counts it."""
     names, sets = listed(methods, "--methods"), listed(datasets, "--datasets")
     numbers = listed_seeds(seeds)
+    if runs % 2:
+        raise UserError(f"--runs {runs}: halves come in pairs, so it must be even.")
     folder = output or path / "attack"
     require_writable(folder, OUT)
     from fplbench.data.progress import on_console  # torch: not before the mistakes above are said

@@ -33,8 +33,8 @@ from fplbench.method import Batch
 from fplbench.scenario import Clients
 from fplbench.spec import Training
 
-FEWEST = 4
-"""Federations: of the others each image must have been in one and out of one."""
+FEWEST = 6
+"""Federations: of those that an attack learns from each image is in two and out of two."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,14 @@ def judged(federations: Sequence[tuple[NDArray[np.float64], NDArray[np.bool_]]])
     """phi of every image, [N], and whether it was in, [N], of each federation in turn attacked with
     what the others show."""
     phi, inside = (np.stack(each) for each in zip(*federations, strict=True))  # [R, N]
-    if len(phi) < FEWEST:
-        raise ValueError(f"{len(phi)} federations are too few: each attack needs {FEWEST - 1} more")
+    if len(phi) < FEWEST or len(phi) % 2:
+        raise ValueError(f"{len(phi)} federations: an attack needs pairs, {FEWEST} or more in all")
     guessed = ~inside.all(0)
     phi, inside = phi[:, guessed], inside[:, guessed]
     by_loss, by_ratio = [], []
     for run in range(len(phi)):
-        others = np.arange(len(phi)) != run
+        # Without its pair too: what an image is in and out of stays even, and tells nothing.
+        others = np.arange(len(phi)) // 2 != run // 2
         by_loss.append(roc_auc_score(inside[run], phi[run]))
         ratio = _log_normal(phi[run], phi[others], inside[others])
         ratio -= _log_normal(phi[run], phi[others], ~inside[others])

@@ -2,7 +2,7 @@
 
 An attack by itself decides nothing: what is asked is how it ends under a defence, the plain mean
 among them. So each defence has the same attacks as settings, and any of them meets any attack from
-the command line (--strategies mean,median,krum --malicious 0.2 --set attack=[labels,model]).
+the command line (--strategies mean,median,krum --malicious 0.2 --set 'attack=["labels","model"]').
 """
 
 from __future__ import annotations
