@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from fplbench import rng
 from fplbench.engine.chunks import plan_chunk
 from fplbench.engine.federation import Federation
 from fplbench.engine.fit import run_round, setup_of
@@ -69,7 +70,9 @@ def leak(
     facts: dict[str, Fact] = {}
     for number in range(runs):
         rows = halves(clients, cell.seed, number)
-        federation = _federation(cell, bench, replace(clients, train_rows=rows), train)
+        # Noise, batches and starts are each federation's own: an attacker knows no target's draws.
+        seed = rng.derive(cell.seed, "membership", number)
+        federation = _federation(cell, bench, replace(clients, train_rows=rows), train, seed)
         if isinstance(federation.method, Strategy):
             facts = federation.method.facts()
         with process.matrix_products(cell.training.precision):
@@ -84,14 +87,16 @@ def leak(
     return judged(found), facts
 
 
-def _federation(cell: Cell, bench: Workbench, clients: Clients, train: Images) -> Federation:
+def _federation(
+    cell: Cell, bench: Workbench, clients: Clients, train: Images, seed: int
+) -> Federation:
     method = bench.method(cell)
     if isinstance(method, Strategy):
         sizes = [len(rows) for rows in clients.train_rows]
-        method = method.set_up(setup_of(cell.seed, sizes, cell.training))
+        method = method.set_up(setup_of(seed, sizes, cell.training))
         why = method.unfit()
         if why is not None:
             raise UserError(f"{cell.label()}, on half of its images: {why}.")
     task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
     new = cell.training.new_clients
-    return Federation(method, task_for, clients, train, cell.seed, bench.device, new=new)
+    return Federation(method, task_for, clients, train, seed, bench.device, new=new)
