@@ -56,6 +56,7 @@ def _random(inputs: frozenset[str], task: Task, noise: torch.Generator) -> Batch
         patches=unit(PATCHES) if "patches" in inputs else None,
         embedded=embedded.to(device) if "pixels" in inputs else None,
         norms=5 + torch.rand(shape, generator=noise).to(device) if "norms" in inputs else None,
+        mirrored=unit() if "mirrored" in inputs else None,
         labels=(torch.arange(IMAGES, device=device) % len(task.classnames))[None],
         trained_on=task.classnames,
         clients=torch.zeros(1, dtype=torch.long),

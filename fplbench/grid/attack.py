@@ -21,6 +21,7 @@ from fplbench.machine import process
 from fplbench.plugins.base import Fact
 from fplbench.scenario import Clients
 from fplbench.spec import Cell
+from fplbench.split.options import clients_of
 from fplbench.strategy import Strategy
 
 
@@ -65,7 +66,7 @@ def leak(
     train = bench.images(
         cell.backbone, cell.dataset, "train", bench.method(cell).inputs, cell.training.views
     )
-    clients = bench.scenario(cell).build(data, cell.seed)
+    clients = clients_of(bench.scenario(cell), data, cell.seed)
     found = []
     facts: dict[str, Fact] = {}
     for number in range(runs):
