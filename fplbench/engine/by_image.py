@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fplbench import rng
-from fplbench.engine.train import by_rows
+from fplbench.engine.train import by_rows, leaves_of
 from fplbench.method import Batch, Method, Task
 
 IMAGES, PATCHES = 3, 4
@@ -30,15 +31,18 @@ def is_mean(method: Method, task: Task) -> bool:
     with torch.no_grad():
         received = {name: params[name] for name, spec in specs.items() if spec.shared}
         fixed = method.prepare(params, received, task)
-        batch = Batch(**{**vars(batch), "fixed": fixed})
-        whole = _total(method.losses(params, batch, task))
-        rows = {name: t.repeat_interleave(IMAGES, 0) for name, t in params.items()}
-        apart = _total(method.losses(rows, by_rows(batch), task))
+    batch = replace(batch, fixed=fixed)
+    trained = [name for name, spec in specs.items() if spec.trained]
+    rows = {name: t.repeat_interleave(IMAGES, 0) for name, t in params.items()}
+    whole, apart = (
+        _total(method.losses(each | leaves_of(each, trained), seen, task))
+        for each, seen in ((params, batch), (rows, by_rows(batch)))
+    )
     return bool((whole - apart.mean()).abs() <= CLOSE * apart.abs().max())
 
 
 def _total(terms: dict[str, Tensor]) -> Tensor:
-    return torch.stack(list(terms.values())).sum(0)
+    return torch.stack(list(terms.values())).sum(0).detach()
 
 
 def _random(inputs: frozenset[str], task: Task, noise: torch.Generator) -> Batch:

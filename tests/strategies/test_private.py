@@ -136,7 +136,8 @@ def test_a_loss_that_is_no_mean_over_images_is_seen(task: PromptTask) -> None:
         if goes and learner.init(task, torch.Generator()):
             found[name] = is_mean(learner, task)
     assert {"promptfl", "fedpgp", "fedotp", "maple"} <= found.keys()
-    assert [name for name, mean in found.items() if not mean] == []
+    # FOCoOp perturbs its features by what the whole batch says.
+    assert [name for name, mean in found.items() if not mean] == ["focoop"]
     assert not is_mean(Contrast(Contrast.Config(n_ctx=4)), task)
 
 
