@@ -153,6 +153,8 @@ class Batch:
     `memory` kept are places in it.
     step: of the round, from 0. generator: a client's own source of randomness in the round, by
     purpose, client and step; None in predictions, which draw nothing. clients: [C], their ids.
+    expected: [C], how many images a batch has on average where each is drawn by its own coin;
+    None elsewhere.
     """
 
     mask: Tensor
@@ -169,6 +171,7 @@ class Batch:
     step: int = 0
     clients: Tensor | None = None
     generator: Callable[[str, int, int], torch.Generator] | None = None
+    expected: Tensor | None = None
 
     def draw(
         self,
@@ -323,6 +326,12 @@ class Method(Plugin):
         return type(self).memory is not Method.memory
 
     @property
+    def by_image(self) -> bool:
+        """Whether local steps take each image by itself: each is in a batch by its own coin
+        (Poisson sampling) and has a gradient of its own, of which `of_images` makes a step."""
+        return False
+
+    @property
     def test_epochs(self) -> int:
         """Local epochs that a client trains before each test; what they change is not kept."""
         return 0
@@ -352,6 +361,14 @@ class Method(Plugin):
         """
         terms = list(by_term.values())
         return {name: torch.stack([g[name] for g in terms]).sum(0) for name in terms[0]}
+
+    def of_images(self, grads: Tensors, batch: Batch) -> Tensors:
+        """The gradient to step along, each [C, ...], from that of each image, each [C, B, ...]:
+        what `gradients` gives for it alone, 0 where there is none. Called where `by_image`."""
+        if batch.expected is None:
+            raise ValueError("this batch was not drawn image by image")
+        images = batch.expected
+        return {name: g.sum(1) / images.view(-1, *[1] * (g.dim() - 2)) for name, g in grads.items()}
 
     def after_step(self, params: Tensors, grads: Tensors, batch: Batch) -> Tensors:
         """Tensors that are not trained and that a step changes all the same, each [C, ...].

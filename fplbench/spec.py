@@ -25,6 +25,14 @@ LONGEST = 180
 ids."""
 SHARE = LONGEST // 5
 
+FLAGS = {
+    "epsilon": "The privacy budget; the noise that spends it is found.",
+    "delta": "The probability with which the budget may fail.",
+    "malicious": "Share of the clients that attack.",
+}
+"""Settings of strategies that have a flag, each with its help: the command line cannot ask the
+strategies themselves, whose import takes seconds."""
+
 Json = dict[str, Any]
 Precision = Literal["fp32", "tf32", "bf16"]
 

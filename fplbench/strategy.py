@@ -9,8 +9,10 @@ before it is tested. A strategy is made around a method and is a method itself, 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -25,8 +27,26 @@ from fplbench.method import (
     Task,
     Tensors,
 )
+from fplbench.plugins.base import Fact as Fact
 from fplbench.plugins.base import one_line
-from fplbench.spec import OWN
+from fplbench.spec import OWN, Training
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run will be, as far as it is known before its first round.
+
+    seed: the cell's. sizes: each client's number of training images. rounds: in how many rounds
+    each client takes part. clients: those that may take part, all but new ones. at_once: how many
+    of them do in a round.
+    """
+
+    seed: int
+    sizes: tuple[int, ...]
+    rounds: tuple[int, ...]
+    clients: tuple[int, ...]
+    at_once: int
+    training: Training
 
 
 class Strategy(Method):
@@ -34,9 +54,12 @@ class Strategy(Method):
 
     What a hook does not say is the learner's, but for what travels (`TRAVEL`): there the default
     is FedAvg's, of the tensors that `init` calls shared.
+
+    setup: of the run that it is for, once it is known; see `set_up`.
     """
 
     kind = "strategy"
+    setup: Setup | None = None
 
     def __init__(self, config: Settings, learner: Method) -> None:
         super().__init__(config)
@@ -55,6 +78,21 @@ class Strategy(Method):
             except Exception as error:
                 return f"{cls.__name__} cannot be made with {variant}: {one_line(error)}"
         return None
+
+    def set_up(self, setup: Setup) -> Self:
+        """The strategy for one run: a copy of it with `setup`."""
+        made = copy.copy(self)
+        made.setup = setup
+        return made
+
+    def unfit(self) -> str | None:
+        """Why the run of `setup` cannot be, as a sentence without its end; None where it can. Asked
+        before anything starts."""
+        return None
+
+    def facts(self) -> dict[str, Fact]:
+        """What the record says of the run of `setup`, by name: what no setting says."""
+        return {}
 
     @property
     def label(self) -> str:

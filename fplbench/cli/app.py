@@ -11,6 +11,7 @@ import sys
 import typer
 
 from fplbench.cli import exam, lists, machine, report, store
+from fplbench.cli.attack import attack
 from fplbench.cli.consoles import err
 from fplbench.cli.data import app as data
 from fplbench.cli.new import new
@@ -34,6 +35,7 @@ app.command()(at_home(store.status))
 app.command()(at_home(store.check))
 app.command()(at_home(stability))
 app.command()(at_home(rerun))
+app.command()(at_home(attack))
 app.command()(at_home(exam.exam))
 app.command()(at_home(new))
 app.command()(at_home(report.tables))

@@ -1,4 +1,4 @@
-"""Flags that are made from settings: of the training, of scenarios, of executors.
+"""Flags that are made from settings: of the training, of scenarios, strategies, executors.
 
 A setting's name, bounds and description stand in its Config alone; the flag follows.
 """
@@ -17,7 +17,7 @@ from fplbench.errors import UserError
 from fplbench.plugins import registry
 from fplbench.plugins.base import Plugin, refusals
 from fplbench.plugins.registry import Found
-from fplbench.spec import Training
+from fplbench.spec import FLAGS, Training
 
 Command = TypeVar("Command", bound=Callable[..., None])
 P = TypeVar("P", bound=Plugin)
@@ -71,6 +71,11 @@ def of_scenarios() -> list[Flag]:
             having.setdefault(setting, []).append(name)
             found.setdefault(setting, Flag(setting, field.description or ""))
     return [Flag(name, f"{flag.help} ({', '.join(having[name])})") for name, flag in found.items()]
+
+
+def of_strategies() -> list[Flag]:
+    """A flag for each setting of strategies that has one."""
+    return [Flag(name, f"{words} (strategies that have it)") for name, words in FLAGS.items()]
 
 
 def of_executors() -> list[Flag]:

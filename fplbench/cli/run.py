@@ -32,7 +32,7 @@ from fplbench.plugins.written import swept
 from fplbench.records.atomic import require_writable
 from fplbench.spec import Request
 
-SETTINGS = [*flags.of_training(), *flags.of_scenarios()]
+SETTINGS = [*flags.of_training(), *flags.of_scenarios(), *flags.of_strategies()]
 EXECUTORS = flags.of_executors()
 
 

@@ -127,7 +127,9 @@ def mask(candidate: Candidate) -> None:
 
 def _hidden_replaced(batch: Batch) -> Batch:
     hidden = ~batch.mask
-    kept = {key: getattr(batch, key) for key in ("mask", "class_mask", "labels", "clients")}
+    kept = {
+        key: getattr(batch, key) for key in ("mask", "class_mask", "labels", "clients", "expected")
+    }
     if batch.labels is not None:
         kept["labels"] = torch.where(hidden, (batch.labels + 1) % len(CLASSES), batch.labels)
     for kind in inside(batch).keys() - kept.keys():

@@ -24,17 +24,24 @@ from fplbench.clip.text import TextTower
 from fplbench.contract.learners import LEARNERS
 from fplbench.dataset import IntArray
 from fplbench.engine.federation import Federation
+from fplbench.engine.fit import setup_of
 from fplbench.engine.train import step_gradients
 from fplbench.features import backbones
 from fplbench.features.images import Images
 from fplbench.method import Batch, Method, Round, Tensors
 from fplbench.scenario import Clients, Exam, Question
+from fplbench.spec import Training
 from fplbench.strategy import Strategy, learner_of
 
 CLASSES = ("cat", "polar bear", "sea_horse", "t-shirt", "DC-10")
 OTHERS = ("arctic fox", "sword-lily")
 TEMPLATES = ("a photo of a {}.", "a {}.")
 CLIENTS, IMAGES, PATCHES = 3, 4, 4
+SIZES = (6, 3, 2, 4)
+TRAINING = Training.model_validate(
+    {"rounds": 2, "local_epochs": 1, "batch_size": 4, "lr": 0.01, "participation": 0.75}
+)
+SETUP = setup_of(0, SIZES, TRAINING)
 NOISE = 0.2  # far enough from the start that no two clients answer alike
 
 
@@ -55,7 +62,7 @@ class Candidate:
         config = self.kind.Config(**settings)
         if issubclass(self.kind, Strategy):
             assert self.learner is not None
-            return self.kind(config, self.learner(self.learner.Config()))
+            return self.kind(config, self.learner(self.learner.Config())).set_up(SETUP)
         return self.kind(config)
 
     def overrides(self, *hooks: str) -> bool:
@@ -211,7 +218,7 @@ def scene(candidate: Candidate, seed: int = 0) -> Scene:
     batch = _batch(method.step_inputs, noise)
     memory, exam = (_batch(method.inputs, noise) for _ in range(2))
     allowed = torch.rand(CLIENTS, len(CLASSES), generator=noise) < 0.5
-    batch = replace(batch, class_mask=_with_own(allowed, batch))
+    batch = replace(batch, class_mask=_with_own(allowed, batch), expected=batch.mask.sum(1) / 2)
     exam = replace(exam, labels=None, mirrored=None, training=False, clients=None, generator=None)
     return Scene(params, received, batch, memory, exam, before)
 
@@ -311,7 +318,6 @@ def round_of(clients: int = CLIENTS, shared: tuple[str, ...] = ()) -> Round:
     )
 
 
-SIZES = (6, 3, 2, 4)
 TESTS = 14
 
 

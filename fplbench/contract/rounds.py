@@ -8,18 +8,14 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from fplbench.contract.room import Candidate, exam_images, federation
+from fplbench.contract.room import TRAINING, Candidate, exam_images, federation
 from fplbench.contract.verdict import PRECISION, Failed, compare
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import Accuracies, evaluate
 from fplbench.engine.federation import Federation
 from fplbench.engine.fit import run_round
 from fplbench.method import Method, Round, Tensors
-from fplbench.spec import Training
 
-TRAINING = Training.model_validate(
-    {"rounds": 2, "local_epochs": 1, "batch_size": 4, "lr": 0.01, "participation": 0.75}
-)
 NOTHING = "nothing is trained"
 
 

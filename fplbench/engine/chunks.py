@@ -17,7 +17,7 @@ from torch import Tensor
 from fplbench.engine.federation import Federation
 from fplbench.engine.local_data import Draws
 from fplbench.engine.memory import peak_bytes
-from fplbench.engine.train import draw_steps, step_gradients
+from fplbench.engine.train import draw_each, draw_steps, step_gradients
 from fplbench.spec import Training
 
 BUDGET = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}
@@ -56,10 +56,13 @@ def _bytes_of_a_step(federation: Federation, training: Training) -> int:
     def step() -> object:
         data = federation.local_data([client])
         models = federation.models(r, data)
-        steps = draw_steps([size], [client], training.batch_size, 1, federation.seed, 1)
-        first = steps.to(federation.device)
+        draw = draw_each if federation.method.by_image else draw_steps
+        steps = draw([size], [client], training.batch_size, 1, federation.seed, 1)
+        steps = steps.to(federation.device)
+        t = steps.width.index(max(steps.width))
         draws = Draws(r.clients, federation.generator_of(1))
-        batch = data.batch(first.index[0], first.mask[0], first.epoch[0], models.fixed, 0, draws)
+        images = (steps.index[t], steps.mask[t], steps.epoch[t])
+        batch = data.batch(*images, models.fixed, 0, draws, steps.expected)
         return step_gradients(
             federation.method, models.params, federation.trained, batch, federation.task
         )

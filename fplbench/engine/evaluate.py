@@ -150,7 +150,7 @@ def _examine(
     those who have no image in this exam and who are not among `clients`."""
 
     def grade(some: Tensor) -> Accuracies:
-        models = _tested(paper.federation, some, paper.index, training, epochs)
+        models = models_tested(paper.federation, some, paper.index, training, epochs)
         return _grade(paper, models, some.numpy())
 
     sit = torch.from_numpy((paper.exam.rows >= 0).any(1))
@@ -165,7 +165,7 @@ def _examine(
     return found
 
 
-def _tested(
+def models_tested(
     federation: Federation, clients: Tensor, index: int, training: Training | None, epochs: int
 ) -> Models:
     """What the clients are tested with: what they start from, or come to from there."""

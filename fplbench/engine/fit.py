@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fplbench import rng
+from fplbench.engine import newcomers
 from fplbench.engine.chunks import Chunk, in_chunks
 from fplbench.engine.evaluate import ALONE, Accuracies, evaluate
 from fplbench.engine.federation import Federation, Models
@@ -24,6 +25,7 @@ from fplbench.features.images import Images
 from fplbench.method import Round, Tensors
 from fplbench.plugins.measure import Measure
 from fplbench.spec import Training
+from fplbench.strategy import Setup
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,19 @@ def run_round(federation: Federation, training: Training, index: int, chunk: Chu
         down_bytes=sum(p.received_bytes for p in parts),
         seconds=time.perf_counter() - started,
     )
+
+
+def setup_of(seed: int, sizes: Sequence[int], training: Training) -> Setup:
+    """What a strategy is told of a run. sizes: of all clients."""
+    _, taking_part = newcomers.choose(len(sizes), training.new_clients, seed)
+    rounds = torch.zeros(len(sizes), dtype=torch.long)
+    at_once = 0
+    for index in range(1, training.rounds + 1):
+        sampled = sample_clients(taking_part, training.participation, seed, index)
+        rounds[sampled] += 1
+        at_once = len(sampled)
+    of_each = (tuple(sizes), tuple(rounds.tolist()), tuple(taking_part.tolist()))
+    return Setup(seed, *of_each, at_once, training)
 
 
 def sample_clients(clients: Tensor, participation: float, seed: int, index: int) -> Tensor:

@@ -68,8 +68,11 @@ class LocalData:
         fixed: Tensors,
         step: int = 0,
         draws: Draws | None = None,
+        expected: Tensor | None = None,
     ) -> Batch:
-        """The images at positions index [k, B] of the first k clients, in their epochs [k]."""
+        """The images at positions index [k, B] of the first k clients, in their epochs [k].
+
+        expected: of at least these clients, as a batch has it."""
         k = len(index)
         clients = torch.arange(k, device=index.device)[:, None]
         rows = self.rows[epoch[:, None], clients, index]
@@ -88,6 +91,7 @@ class LocalData:
             step=step,
             clients=None if draws is None else draws.clients[:k],
             generator=None if draws is None else draws.generator,
+            expected=None if expected is None else expected[:k],
         )
 
 

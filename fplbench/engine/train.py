@@ -18,7 +18,7 @@ from fplbench import rng
 from fplbench.engine.federation import Federation, Models
 from fplbench.engine.local_data import Draws, LocalData
 from fplbench.errors import Diverged
-from fplbench.method import Batch, Method, Param, Round, Task, Tensors
+from fplbench.method import Batch, Method, Param, Round, Task, Tensors, masked_mean
 from fplbench.spec import Training
 
 
@@ -30,6 +30,7 @@ class Steps:
     epoch: [T, C], the epoch a client is in, from 0.
     active: [T], how many clients (the first ones) still have a step t.
     width: [T], the largest batch of step t.
+    expected: [C], how many images a batch has on average, where each has a coin of its own.
     """
 
     index: Tensor
@@ -37,21 +38,18 @@ class Steps:
     epoch: Tensor
     active: tuple[int, ...]
     width: tuple[int, ...]
+    expected: Tensor | None = None
 
     def to(self, device: torch.device) -> Steps:
         """The same steps with their tensors on the device."""
-        on = {name: getattr(self, name).to(device) for name in ("index", "mask", "epoch")}
+        names = ("index", "mask", "epoch", "expected")
+        on = {name: t.to(device) for name in names if (t := getattr(self, name)) is not None}
         return replace(self, **on)
 
     def first(self, count: int) -> Steps:
         """The first steps of the round alone."""
-        return Steps(
-            self.index[:count],
-            self.mask[:count],
-            self.epoch[:count],
-            self.active[:count],
-            self.width[:count],
-        )
+        names = ("index", "mask", "epoch", "active", "width")
+        return replace(self, **{name: getattr(self, name)[:count] for name in names})
 
 
 def number_of_steps(size: int, batch_size: int, epochs: int) -> int:
@@ -99,11 +97,92 @@ def draw_steps(
     )
 
 
+def draw_each(
+    sizes: Sequence[int],
+    clients: Sequence[int],
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    round_index: int,
+) -> Steps:
+    """As many steps as `draw_steps` has, each of whose batches holds each image of a client with
+    probability min(1, batch_size / size), one by one (Poisson sampling): some are larger than
+    batch_size, some are empty."""
+    counts = [number_of_steps(size, batch_size, epochs) for size in sizes]
+    if sorted(counts, reverse=True) != counts:
+        raise ValueError("clients must come by falling number of steps")
+    drawn = []
+    for size, client, count in zip(sizes, clients, counts, strict=True):
+        coins = rng.numpy_generator(seed, "coins", client, round_index).random((count, size))
+        drawn.append([np.flatnonzero(toss < batch_size / size) for toss in coins])
+    widths = [max(1, *(len(own[t]) for own in drawn if t < len(own))) for t in range(max(counts))]
+    index = np.zeros((max(counts), len(sizes), max(widths)), dtype=np.int64)
+    mask = np.zeros(index.shape, dtype=bool)
+    for column, own in enumerate(drawn):
+        for t, images in enumerate(own):
+            index[t, column, : len(images)] = images
+            mask[t, column, : len(images)] = True
+    per_epoch = np.maximum(np.asarray(counts) // epochs, 1)
+    epoch_of = np.minimum(np.arange(max(counts))[:, None] // per_epoch, epochs - 1)
+    return Steps(
+        index=torch.from_numpy(index),
+        mask=torch.from_numpy(mask),
+        epoch=torch.from_numpy(epoch_of),
+        active=tuple(int(sum(count > t for count in counts)) for t in range(len(index))),
+        width=tuple(widths),
+        expected=torch.tensor([float(min(size, batch_size)) for size in sizes]),
+    )
+
+
 def step_gradients(
     method: Method, params: Tensors, trained: Sequence[str], batch: Batch, task: Task
 ) -> tuple[Tensors, Tensors]:
     """The loss terms, each [C], and the gradient of each trained tensor, [C, ...]: what a step
     computes before anything moves."""
+    if method.by_image:
+        return image_gradients(method, params, trained, batch, task)
+    return _gradients(method, params, trained, batch, task)
+
+
+def image_gradients(
+    method: Method, params: Tensors, trained: Sequence[str], batch: Batch, task: Task
+) -> tuple[Tensors, Tensors]:
+    """`step_gradients` with a gradient of each image: every image of the C clients becomes a
+    client of its own with this one image, C x B rows that know nothing of one another."""
+    shape = batch.mask.shape
+    rows = {name: t.repeat_interleave(shape[1], 0) for name, t in params.items()}
+    terms, grads = _gradients(method, rows, trained, by_rows(batch), task)
+    each: Tensors = {}
+    for name, grad in grads.items():
+        apart = grad.view(*shape, *grad.shape[1:])
+        # Where there is no image a term that reads none has a gradient all the same.
+        there = batch.mask.view(*shape, *[1] * (apart.dim() - 2))
+        each[name] = torch.where(there, apart, torch.zeros_like(apart))
+    with torch.no_grad():
+        joined = method.of_images(each, batch)
+    return {name: masked_mean(t.view(shape), batch.mask) for name, t in terms.items()}, joined
+
+
+def by_rows(batch: Batch) -> Batch:
+    """C clients with B images each as C x B clients with one."""
+    images = batch.mask.shape[1]
+    kinds = ("mask", "pooled", "patches", "embedded", "norms", "mirrored", "labels")
+    alone = {
+        kind: t.flatten(0, 1)[:, None] for kind in kinds if (t := getattr(batch, kind)) is not None
+    }
+    clients = ("class_mask", "clients", "expected")
+    again = {
+        kind: t.repeat_interleave(images, 0)
+        for kind in clients
+        if (t := getattr(batch, kind)) is not None
+    }
+    fixed = {name: t.repeat_interleave(images, 0) for name, t in batch.fixed.items()}
+    return replace(batch, fixed=fixed, **alone, **again)
+
+
+def _gradients(
+    method: Method, params: Tensors, trained: Sequence[str], batch: Batch, task: Task
+) -> tuple[Tensors, Tensors]:
     leaves = leaves_of(params, trained)
     with torch.enable_grad():
         terms = method.losses(params | leaves, batch, task)
@@ -195,9 +274,10 @@ def train_locally(
     first = (r.index - 1) * training.local_epochs  # rounds are counted from 1
     data = federation.local_data(ids, range(first, first + epochs))
     models = federation.models(r, data)
-    steps = draw_steps(
-        r.sizes.tolist(), ids, training.batch_size, epochs, federation.seed, r.index
-    ).to(federation.device)
+    draw = draw_each if federation.method.by_image else draw_steps
+    steps = draw(r.sizes.tolist(), ids, training.batch_size, epochs, federation.seed, r.index).to(
+        federation.device
+    )
     optimizer = SGD.of(
         federation.specs, training.lr_of(r.index), training.momentum, training.weight_decay
     )
@@ -245,12 +325,15 @@ def train_clients(
     sums: Tensors = {}
     for t, (k, width) in enumerate(zip(steps.active, steps.width, strict=True)):
         index, mask = steps.index[t, :k, :width], steps.mask[t, :k, :width]
-        batch = data.batch(index, mask, steps.epoch[t, :k], fixed, t, draws)
+        batch = data.batch(index, mask, steps.epoch[t, :k], fixed, t, draws, steps.expected)
         current = {name: value[:k] for name, value in params.items()}
-        leaves = leaves_of(current, trained)
-        with torch.enable_grad():
-            terms = method.losses(current | leaves, batch, task)
-            grads = gradients_of(method, terms, leaves, current, batch)
+        if method.by_image:
+            terms, grads = image_gradients(method, current, trained, batch, task)
+        else:
+            leaves = leaves_of(current, trained)
+            with torch.enable_grad():
+                terms = method.losses(current | leaves, batch, task)
+                grads = gradients_of(method, terms, leaves, current, batch)
         optimizer.step(params, grads)
         with torch.no_grad():
             for name, value in method.after_step(current, grads, batch).items():

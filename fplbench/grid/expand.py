@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from fplbench import rng
+from fplbench.engine.by_image import is_mean
+from fplbench.engine.fit import setup_of
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
@@ -21,10 +23,13 @@ from fplbench.plugins.base import Settings, refusals
 from fplbench.plugins.registry import Found
 from fplbench.plugins.written import Swept, read, takes_text
 from fplbench.scenario import Scenario
-from fplbench.spec import OWN, Cell, Json, Request, Training
+from fplbench.spec import FLAGS, OWN, Cell, Json, Request, Training
 from fplbench.split.check import faults
 from fplbench.split.options import clients_of
 from fplbench.strategy import Strategy, refusal
+
+FEW = 4
+"""Classes on which it is tried whether a loss can be taken apart into images."""
 
 
 @dataclass
@@ -68,7 +73,7 @@ def expand(
     problems.refuse()
     kinds = [(name, bench.scenarios.get(scenario)) for name, scenario in asked]
     known = {(name, kind.name): kind for name, kind in kinds}
-    _check_options(request, scenarios, problems)
+    _check_options(request, scenarios, ways, problems)
     _check_sets(request, classes, scenarios, ways, problems)
     pairs_of = list(_pairs(request, classes, ways, problems))
     request = _with_whole_names(request, known, bench)
@@ -86,8 +91,10 @@ def expand(
             "--precision tf32 exists on NVIDIA's GPUs alone and this run is on the CPU: "
             "use fp32 or bf16."
         )
-    _try_splits(found, bench, problems)
+    sizes = _try_splits(found, bench, problems)
     _try_strategies(found, classes, ways, bench, problems)
+    problems.refuse()
+    _try_runs(found, sizes, bench, problems)
     problems.refuse()
     return found
 
@@ -151,14 +158,21 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _check_options(
-    request: Request, scenarios: dict[str, type[Scenario]], problems: _Problems
+    request: Request,
+    scenarios: dict[str, type[Scenario]],
+    ways: dict[str, type[Strategy]],
+    problems: _Problems,
 ) -> None:
-    """A flag that no chosen scenario knows would be ignored in silence; it is refused."""
+    """A flag that nothing chosen knows would be ignored in silence; it is refused."""
     known = {name for cls in scenarios.values() for name in cls.Config.model_fields}
+    known = known.union(*(cls.Config.model_fields.keys() & FLAGS for cls in ways.values()))
     for option in request.options:
         if option not in Training.model_fields and option not in known:
             names = ", ".join(sorted(scenarios))
-            problems.add(f"{option} is no setting of the scenario {names}; leave the flag out.")
+            also = f", nor of the strategy {', '.join(sorted(ways))}" if ways else ""
+            problems.add(
+                f"{option} is no setting of the scenario {names}{also}; leave the flag out."
+            )
 
 
 def _check_sets(
@@ -282,7 +296,8 @@ def _cell(
 def _travelling(request: Request, strategy: type[Strategy]) -> Json:
     """The fields of a cell that say how its method travels; validation may raise."""
     wanted = _asked(request, strategy.name)
-    given = {k: v for k, v in wanted.items() if k in strategy.Config.model_fields}
+    flags = {k: v for k, v in request.options.items() if k in FLAGS}
+    given = {k: v for k, v in (flags | wanted).items() if k in strategy.Config.model_fields}
     resolved = _resolved(strategy.Config, given)
     return {"strategy": strategy.name, "strategy_settings": resolved}
 
@@ -313,24 +328,51 @@ def _try_strategies(
         kind, way = methods[cell.method], ways[cell.strategy]
         learner = kind(kind.Config(**cell.settings))
         classes = np.arange(len(bench.data(cell.dataset).classnames))
-        task = bench.task_for(cell.backbone, cell.dataset)(classes)
-        why = way(way.Config(**cell.strategy_settings), learner).refusal(
-            learner.init(task, rng.generator(cell.seed, "init"))
-        )
+        task_of = bench.task_for(cell.backbone, cell.dataset)
+        specs = learner.init(task_of(classes), rng.generator(cell.seed, "init"))
+        made = way(way.Config(**cell.strategy_settings), learner)
+        why = made.refusal(specs)
+        if why is None and made.by_image and not is_mean(learner, task_of(classes[:FEW])):
+            why = "its loss is no mean over images, of which it takes one at a time"
         if why is not None:
             problems.add(f"{cell.method} does not go with the strategy {cell.strategy}: {why}.")
 
 
-def _try_splits(cells: list[Cell], bench: Workbench, problems: _Problems) -> None:
-    """Make each split once, so that one that cannot be made is refused before the first cell."""
+def _try_runs(
+    cells: list[Cell], sizes: Mapping[_Split, list[int]], bench: Workbench, problems: _Problems
+) -> None:
+    """Ask each strategy about the runs that it is to carry."""
+    for cell in cells:
+        made = bench.method(cell)
+        if isinstance(made, Strategy):
+            setup = setup_of(cell.seed, sizes[_split_of(cell)], cell.training)
+            why = made.set_up(setup).unfit()
+            if why is not None:
+                problems.add(f"{cell.label()}: {why}.")
+
+
+_Split = tuple[str, str, str, int]
+
+
+def _split_of(cell: Cell) -> _Split:
+    return cell.dataset, cell.scenario, json.dumps(cell.scenario_settings), cell.seed
+
+
+def _try_splits(
+    cells: list[Cell], bench: Workbench, problems: _Problems
+) -> dict[_Split, list[int]]:
+    """Make each split once, so that one that cannot be made is refused before the first cell; how
+    many training images each client has."""
+    sizes: dict[_Split, list[int]] = {}
     tried = set()
     for cell in cells:
-        key = (cell.dataset, cell.scenario, json.dumps(cell.scenario_settings), cell.seed)
+        key = _split_of(cell)
         if key in tried:
             continue
         tried.add(key)
         try:
             made = clients_of(bench.scenario(cell), bench.data(cell.dataset), cell.seed)
+            sizes[key] = [len(rows) for rows in made.train_rows]
             wrong = [
                 f"the scenario breaks its contract: {fault}"
                 for fault in faults(made, bench.data(cell.dataset))
@@ -339,3 +381,4 @@ def _try_splits(cells: list[Cell], bench: Workbench, problems: _Problems) -> Non
             wrong = [str(error).rstrip(".")]
         for sentence in wrong:
             problems.add(f"{cell.dataset}, {cell.scenario}, seed {cell.seed}: {sentence}.")
+    return sizes

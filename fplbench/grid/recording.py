@@ -26,7 +26,7 @@ from fplbench.records.record import Failure, Metric, Record, Status
 from fplbench.records.store import Store
 from fplbench.records.words import said, scale
 from fplbench.spec import PROTOCOL, Cell
-from fplbench.strategy import learner_of
+from fplbench.strategy import Strategy, learner_of
 
 LATE = 5
 """The rounds behind `last5`, which is less of a draw than the last round where rounds differ."""
@@ -67,6 +67,8 @@ def recorded(
         record.metrics = found.pop(DEFAULT)
         record.measured = found
         record.measures = {m.name: scale(type(m)) for m in tally.measures if m.name in found}
+    if isinstance(federation.method, Strategy):
+        record.facts = federation.method.facts()
     names = (*record.metrics, *record.not_applicable)
     record = record.model_copy(update=said(bench.scenario(cell), names))
     tensors = {name: t for name, t in federation.state_dict().items() if name != "times"}

@@ -19,7 +19,7 @@ from fplbench.data.progress import Progress
 from fplbench.engine.chunks import Chunk, plan_chunk
 from fplbench.engine.evaluate import Accuracies
 from fplbench.engine.federation import Federation
-from fplbench.engine.fit import OnRound, RoundLog, fit
+from fplbench.engine.fit import OnRound, RoundLog, fit, setup_of
 from fplbench.errors import UserError
 from fplbench.features.images import Images
 from fplbench.features.stock import Workbench
@@ -37,6 +37,7 @@ from fplbench.records.checkpoint import State
 from fplbench.records.store import WORK, Store
 from fplbench.spec import Cell
 from fplbench.split.options import clients_of
+from fplbench.strategy import Strategy
 
 POLL = 2.0
 """Seconds between two looks at cells that run elsewhere."""
@@ -147,6 +148,7 @@ def run_cell(
     federation = chunk = failure = None
     try:
         federation, test = _federation(cell, bench, method, tally, on_encoded)
+        method = federation.method
         with process.matrix_products(cell.training.precision), journal.patient():
             chunk = plan_chunk(federation, cell.training)
             done = _resume(journal, federation, chunk, tally)
@@ -175,6 +177,9 @@ def _federation(
         data, train, test = on_validation(data, train, cell.seed)
     clients = clients_of(bench.scenario(cell), data, cell.seed)
     task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
+    if isinstance(method, Strategy):
+        sizes = [len(rows) for rows in clients.train_rows]
+        method = method.set_up(setup_of(cell.seed, sizes, cell.training))
     nudge, new = cell.training.nudge, cell.training.new_clients
     seed, device = cell.seed, bench.device
     return Federation(method, task_for, clients, train, seed, device, nudge, new), test

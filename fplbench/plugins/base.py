@@ -25,6 +25,21 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Fact(BaseModel):
+    """What a plug-in says of a run that no setting says: a line of its record.
+
+    title: how tables call it; meaning: a sentence that a reader needs beside the value, "" for
+    none. axis: whether results may be drawn over it, which takes a number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    title: str
+    value: int | float | str
+    meaning: str = ""
+    axis: bool = False
+
+
 class Plugin(ABC):
     """Base of the contracts.
 

@@ -177,9 +177,9 @@ def plugin_folders(plugins: Sequence[Path] = ()) -> list[Path]:
 def complaint(cls: type[Plugin]) -> str | None:
     """What breaks the contract of its kind in this class; None if nothing does."""
     name = getattr(cls, "name", None)
-    if not isinstance(name, str) or not re.fullmatch("[a-z0-9_]+", name):
+    if not isinstance(name, str) or not re.fullmatch("[a-z0-9_][a-z0-9_-]*", name):
         return (
-            f"{cls.__name__}.name must be made of small letters, digits and underscores, "
+            f"{cls.__name__}.name must be made of small letters, digits, - and _, "
             f"but it is {'missing' if name is None else repr(name)}"
         )
     for text in cls.texts:

@@ -16,6 +16,7 @@ from fplbench.records.record import About, Metric, Record, Scale
 FILLED_IN = {
     3: frozenset({"headline", "trade_off", "words", "about"}),
     5: frozenset({"measures", "measured"}),
+    6: frozenset({"facts"}),
 }
 """The first schema whose records have these fields themselves -> the fields."""
 

@@ -7,14 +7,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from fplbench.plugins.base import Fact
 from fplbench.plugins.measure import DEFAULT
 from fplbench.spec import OWN
 
-SCHEMA = 5
-READABLE = (1, 2, 3, 4, 5)
+SCHEMA = 6
+READABLE = (1, 2, 3, 4, 5, 6)
 """Schemas of records: 1 knew neither the protocol's version nor the files of the code; 2 did not
 say itself what tables call things (records.old does); 3 knew no strategies; 4 no measure but
-accuracy."""
+accuracy; 5 no facts."""
 
 Status = Literal["done", "diverged", "failed"]
 
@@ -88,6 +89,8 @@ class Record(_Model):
     strategy: how the method travelled, "own" for its own way; strategy_settings: its settings.
     changed: the names of settings that were not the defaults when the cell was run, each with its
     group ("set.mu", "scen.alpha", "train.lr"); None in records from before this was kept.
+    facts: what the strategy says of the run that no setting says (a privacy budget spent, who
+    attacks), by name; none where the method travelled in its own way.
     title: what the method is called in a paper, so that reports need no plug-in.
     identity: fingerprints that the id hashes beside these (code, data, weights, split source).
     code: for each part of the identity that is code, its files with their hashes, named within
@@ -121,6 +124,7 @@ class Record(_Model):
     settings: dict[str, JsonValue] = {}
     strategy: str = OWN
     strategy_settings: dict[str, JsonValue] = {}
+    facts: dict[str, Fact] = {}
     scenario_settings: dict[str, JsonValue] = {}
     training: dict[str, JsonValue] = {}
     changed: list[str] | None = None

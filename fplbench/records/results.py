@@ -41,7 +41,7 @@ RESULTS = [
     *["never_sampled", "up_bytes", "down_bytes", "trainable_parameters", "seconds"],
     *["seconds_round", "seconds_round_least", "seconds_round_most", "step_bytes"],
     *["clients_at_once", "peak_bytes", "hardware", "on_gpu", "notes", "changed"],
-    *["headline", "trade_off", "words", "about", "measure", "scales"],
+    *["headline", "trade_off", "words", "about", "measure", "scales", "facts"],
     "path",
 ]
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
@@ -217,6 +217,7 @@ def _rows(
         "trade_off": "\n".join(record.trade_off),
         "words": record.words,
         "about": json.dumps(_about(record, measure)),
+        "facts": json.dumps({name: fact.model_dump() for name, fact in record.facts.items()}),
         "measure": measure or DEFAULT,
         "scales": json.dumps({name: one.model_dump() for name, one in scales.items()}),
         "path": str(folder),

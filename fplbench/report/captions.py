@@ -10,6 +10,7 @@ import pandas as pd
 
 from fplbench.plugins.measure import DEFAULT
 from fplbench.records.words import and_
+from fplbench.report import facts
 from fplbench.report.entries import FEWER, MISSING, PARTIAL, Entry
 from fplbench.report.groups import Group, show
 from fplbench.report.significance import LEVEL, Ranking
@@ -250,7 +251,8 @@ def notes(
         names = [title(name, group.about) for name in dict.fromkeys(part["metric"])]
         found.append(f"n/a, {row}, {and_(names)}: {str(reason).rstrip('.')}.")
     if kind == "headline":
-        found += told_of_data(frame[frame["status"] == "done"].drop_duplicates("id"))
+        done = frame[frame["status"] == "done"].drop_duplicates("id")
+        found += [*facts.notes(done), *told_of_data(done)]
         found += stopped(frame[frame["status"] != "done"].drop_duplicates("id"))
     if kind == "cost":
         found += _measured_on(frame[frame["status"] == "done"].drop_duplicates("id"))

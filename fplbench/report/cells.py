@@ -17,6 +17,7 @@ from fplbench.records.results import ACCURACY
 from fplbench.records.store import DamagedRecord
 from fplbench.report.captions import sentence
 from fplbench.report.words import axis
+from fplbench.spec import OWN
 
 # What keeps the page of a thousand cells small: a longer history is thinned to this many rounds,
 # and where a cell has more numbers of single clients than this, the record alone has the rest.
@@ -79,6 +80,7 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
         },
         "shared": {
             "settings of the method": pool.place(record.settings),
+            **_of_strategy(record, pool),
             "settings of the scenario": pool.place(record.scenario_settings),
             "training": pool.place(record.training),
             "identity": pool.place({"protocol": record.protocol, **record.identity}),
@@ -100,6 +102,20 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
             "round": error.round,
             "client": error.client,
         },
+    }
+
+
+def _of_strategy(record: Record, pool: Pool) -> Json:
+    """How the method travelled, and what the strategy says of the run."""
+    if record.strategy == OWN:
+        return {}
+    said = {
+        fact.title: f"{fact.value}. {fact.meaning}" if fact.meaning else fact.value
+        for fact in record.facts.values()
+    }
+    return {
+        f"settings of the strategy {record.strategy}": pool.place({**record.strategy_settings}),
+        **({"said by the strategy": pool.place({**said})} if said else {}),
     }
 
 

@@ -13,7 +13,7 @@ from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records.record import Record
 from fplbench.records.results import clients_of, history_of, read_cells, results_of
 from fplbench.records.starts import Found
-from fplbench.report import figures, partitions, ranks, sweeps
+from fplbench.report import figures, over_facts, partitions, ranks, sweeps
 from fplbench.report.groups import Group, file_name, free_name, split
 from fplbench.report.layout import (
     RANKED,
@@ -32,11 +32,11 @@ def write_plots(
 ) -> list[Path]:
     """Draw all plots of a store, or of a folder of stores, into a folder; return the files.
 
-    For each group of comparable cells and each data set: NAME-rounds, -tradeoff, -clients, -cost
-    and -partition; for a group with enough data sets NAME-ranks-METRIC; for each setting that was
-    swept SCENARIO-DATA-over-SETTING; each where there are numbers for it. titles: method ->
-    display name; its order fixes each method's colour and marker. measure: of the answers; names
-    of another one's files have it. Without records: UserError.
+    For each group of comparable cells and each data set: NAME-rounds, -tradeoff, -clients, -cost,
+    -partition and -over-FACT; for a group with enough data sets NAME-ranks-METRIC; for each
+    setting that was swept SCENARIO-DATA-over-SETTING; each where there are numbers for it.
+    titles: method -> display name; its order fixes each method's colour and marker. measure: of
+    the answers; names of another one's files have it. Without records: UserError.
     """
     found, problems = read_cells(path)
     results = results_of(found, problems, measure=measure)
@@ -60,6 +60,7 @@ def write_plots(
                     group, data, _of_group(by_client, group, data), style, name
                 )
                 files += figures.costs(group, data, mine, style, name)
+                files += over_facts.draw(group, data, titles, name)
                 if measure == DEFAULT and (record := _partition(found, group, data)):
                     files += partitions.draw(record, data, name)
             files += _ranks(group, out / group.name)

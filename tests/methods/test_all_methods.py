@@ -35,13 +35,13 @@ def test_each_method_shares_what_the_docs_say_that_its_paper_shares(name: str) -
 def test_the_readme_lists_what_the_registry_finds() -> None:
     section = README.read_text().split("## What is here")[1].split("\n## ")[0]
     _, methods, strategies = section.split("\n\n", 2)
-    listed = [re.findall(r"`(\w+)`", text.partition("): ")[2]) for text in (methods, strategies)]
+    listed = [re.findall(r"`([\w-]+)`", text.partition("): ")[2]) for text in (methods, strategies)]
     assert listed == [list(METHODS), list(registry.strategies().classes)]
 
 
 def test_the_page_has_a_row_for_each_strategy() -> None:
     table = PAGE.read_text().split("## How they travel")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)
     assert sorted(rows) == list(registry.strategies().classes)
 
 

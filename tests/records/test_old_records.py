@@ -72,7 +72,11 @@ def test_a_record_is_told_by_its_own_words_and_not_by_those_of_its_scenario_toda
     assert "At home: where it was." in text
 
 
-@pytest.mark.parametrize("folder", OLD, ids=lambda folder: folder.name)
+# Schema 5 has measures of its own.
+BEFORE = [folder for folder in OLD if folder.name != "record_schema_5"]
+
+
+@pytest.mark.parametrize("folder", BEFORE, ids=lambda folder: folder.name)
 def test_the_worst_client_of_an_old_record_is_known_and_no_other_measure(folder: Path) -> None:
     (record,) = Store(folder).records()
     each = [value for value in record.metrics["local"].per_client or () if value is not None]

@@ -1,0 +1,103 @@
+"""Membership inference on cells that have records: their federations, trained again on halves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from fplbench import rng
+from fplbench.engine.chunks import plan_chunk
+from fplbench.engine.federation import Federation
+from fplbench.engine.fit import run_round, setup_of
+from fplbench.engine.membership import Leak, halves, judged, log_odds
+from fplbench.errors import UserError
+from fplbench.features.images import Images
+from fplbench.features.stock import Workbench
+from fplbench.machine import process
+from fplbench.plugins.base import Fact
+from fplbench.scenario import Clients
+from fplbench.spec import Cell
+from fplbench.split.options import clients_of
+from fplbench.strategy import Strategy
+
+
+def attacked(
+    cells: Sequence[tuple[str, Cell]], bench: Workbench, runs: int, told: Callable[[str], None]
+) -> pd.DataFrame:
+    """A row for each cell, by its id: see `leak`. told: called with what is being done."""
+    rows: list[dict[str, object]] = []
+    for name, cell in cells:
+        label = cell.label()
+        done = partial(_say, told, f"{label}: {{}} of {runs} federations")
+        found, facts = leak(cell, bench, runs, done)
+        rows.append(
+            {
+                "id": name,
+                "cell": label,
+                "epsilon": facts["epsilon"].value if "epsilon" in facts else None,
+                "loss": found.loss.mean(),
+                "loss_std": found.loss.std(ddof=1),
+                "likelihood": found.likelihood.mean(),
+                "likelihood_std": found.likelihood.std(ddof=1),
+                "images": found.images,
+                "federations": runs,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _say(told: Callable[[str], None], text: str, done: int) -> None:
+    told(text.format(done))
+
+
+def leak(
+    cell: Cell, bench: Workbench, runs: int, told: Callable[[int], None]
+) -> tuple[Leak, dict[str, Fact]]:
+    """What `runs` federations of a cell leak, and what its strategy says of the run of a half: a
+    budget is spent anew there. told: called with how many have been trained.
+
+    UserError: the strategy refuses the halves.
+    """
+    data = bench.data(cell.dataset)
+    train = bench.images(
+        cell.backbone, cell.dataset, "train", bench.method(cell).inputs, cell.training.views
+    )
+    clients = clients_of(bench.scenario(cell), data, cell.seed)
+    found = []
+    facts: dict[str, Fact] = {}
+    for number in range(runs):
+        rows = halves(clients, cell.seed, number)
+        # Noise, batches and starts are each federation's own: an attacker knows no target's draws.
+        seed = rng.derive(cell.seed, "membership", number)
+        federation = _federation(cell, bench, replace(clients, train_rows=rows), train, seed)
+        if isinstance(federation.method, Strategy):
+            facts = federation.method.facts()
+        with process.matrix_products(cell.training.precision):
+            chunk = plan_chunk(federation, cell.training)
+            for index in range(1, cell.training.rounds + 1) if federation.trained else ():
+                run_round(federation, cell.training, index, chunk)
+            phi = log_odds(federation, clients, cell.training, chunk)
+        trained = federation.taking_part.tolist()
+        inside = [np.isin(clients.train_rows[client], rows[client]) for client in trained]
+        found.append((phi, np.concatenate(inside)))
+        told(number + 1)
+    return judged(found), facts
+
+
+def _federation(
+    cell: Cell, bench: Workbench, clients: Clients, train: Images, seed: int
+) -> Federation:
+    method = bench.method(cell)
+    if isinstance(method, Strategy):
+        sizes = [len(rows) for rows in clients.train_rows]
+        method = method.set_up(setup_of(seed, sizes, cell.training))
+        why = method.unfit()
+        if why is not None:
+            raise UserError(f"{cell.label()}, on half of its images: {why}.")
+    task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
+    new = cell.training.new_clients
+    return Federation(method, task_for, clients, train, seed, bench.device, new=new)

@@ -1,0 +1,32 @@
+"""`fplbench attack`: a table and a file of how well membership is guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command_line import call
+
+
+def test_cells_are_attacked_and_epsilon_stands_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
+    out = str(tmp_path / "out")
+    what = ["--methods", "promptfl", "--datasets", "digits", "--strategies", "own,dp-fedavg"]
+    how = ["--clients", "3", "--shots", "1", "--rounds", "1", "--local-epochs", "1"]
+    assert call(["run", *what, *how, "--epsilon", "8", "--out", out], monkeypatch, capsys)[0] == 0
+    code, printed, _ = call(["attack", out, "--runs", "6"], monkeypatch, capsys)
+    assert code == 0
+    assert "AUC, likelihood" in printed
+    assert "0.5 is chance" in printed
+    table = pd.read_csv(tmp_path / "out" / "attack" / "membership.csv")
+    assert table["federations"].tolist() == [6, 6]
+    assert table["loss"].between(0, 1).all()
+    assert table["likelihood"].between(0, 1).all()
+    assert table["epsilon"].dropna().round().tolist() == [8]
+    code, _, err = call(["attack", out, "--runs", "7"], monkeypatch, capsys)
+    assert (code, "so it must be even" in err) == (2, True)
+    code, _, err = call(["attack", out, "--methods", "coop"], monkeypatch, capsys)
+    assert (code, "can be attacked: no finished cell" in err) == (2, True)
