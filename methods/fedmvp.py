@@ -28,7 +28,6 @@ from fplbench.method import (
     equal_weights,
     masked_mean,
 )
-from fplbench.methods.fedtpg import feed_forward
 from fplbench.plugins.files import UserFile, json_of
 from fplbench.prompts import cosine_logits
 
@@ -44,8 +43,9 @@ class FedMVP(Method):
     L          CE + alpha (1 - mean cos(v, v0)),   v0: CLIP's own feature of the image, the batch
                mirrored half of the time
 
-    FF is FedTPG's. Keys are the sentences of the classes that a client trains among, in predictions
-    of those asked about. All of the generator is shared, and all clients count alike.
+    FF(z) = W_2 (a GELU(g)) + b_2, (a, g) = halves of W_1 LN(z) + b_1, as FedTPG's. Keys are the
+    sentences of the classes that a client trains among, in predictions of those asked about. All of
+    the generator is shared, and all clients count alike.
     """
 
     name = "fedmvp"
@@ -179,7 +179,7 @@ class FedMVP(Method):
         asked = linear(normed, p["qkv"][:, :w], p["qkv_bias"][:, :w])
         found = attention(asked, text["keys"], text["values"], self.config.heads, text.get("known"))
         a = linear(found.to(patches.dtype), params["out"], params["out_bias"])
-        x = (feed_forward(a, params, "ff") + a).unflatten(1, (-1, count))
+        x = (feed_forward(a, params) + a).unflatten(1, (-1, count))
         runs: Tensor = F.adaptive_avg_pool1d(x.flatten(0, 1).mT, self.config.tokens).mT
         return runs.view(*x.shape[:2], *runs.shape[1:])
 
@@ -217,6 +217,13 @@ class FedMVP(Method):
 
     def shared_only(self, params: Tensors) -> Tensors | None:
         return params
+
+
+def feed_forward(x: Tensor, p: Tensors) -> Tensor:
+    """FF(x) = W_2 (a GELU(g)) + b_2."""
+    normed = layer_norm(x, p["ff_norm"], p["ff_norm_bias"])
+    a, g = linear(normed, p["ff_w1"], p["ff_b1"]).chunk(2, dim=-1)
+    return linear(a * F.gelu(g), p["ff_w2"], p["ff_b2"])
 
 
 def in_double(params: Tensors) -> Tensors:

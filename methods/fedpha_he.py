@@ -13,30 +13,51 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from fplbench.method import Batch, Param, Read, Task, Tensors, cross_entropy
-from fplbench.methods.fedpha import FedPHA
-from fplbench.prompts import INIT_STD, cosine_logits
+from fplbench.method import Batch, Method, Param, Read, Task, Tensors, cross_entropy
+from fplbench.prompts import INIT_STD, ContextSettings, cosine_logits, start_context
 
 
-class FedPHAHE(FedPHA):
-    """FedPHA, each client's p_L of a length that it draws once; p_G has n vectors for all.
+class FedPHAHE(Method):
+    """p_G [n, d] shared, p_L [n_c, d] private, its length n_c drawn by each client once;
+    p_G = U S V', V_1 its first c = n (1 - ratio) right vectors
 
-    The projector is of the d dimensions and the losses are of text features, so that no equation
-    changes: each of p_L, p_G and p_P is read at its own end.
+    projected   p_P = p_L (I - V_1 V_1')
+    loss        CE(t_L) + CE(t_G) + mean (t_L - t_P)^2 + mean_k ReLU(alpha - ||t_L - t_G||)
+    tested      t_L alone
+
+    The gradient goes through the decomposition to p_G. Each prompt is read at its own end.
     """
 
     name = "fedpha_he"
     title = "FedPHA-HE"
+    source = (
+        "Fang et al., FedPHA: Federated Prompt Learning for Heterogeneous Client Adaptation, "
+        "ICML 2025"
+    )
     variants: ClassVar = {
         "published": {"projector": "published", "read": "longest", "shortest": 2, "longest": 6}
     }
 
-    class Config(FedPHA.Config):
+    class Config(ContextSettings):
         shortest: int = Field(
             4, ge=1, description="Least length of a client's prompt. 4: federated_main.py:171."
         )
         longest: int = Field(
             32, ge=1, description="Largest length of a client's prompt. 32: federated_main.py:171."
+        )
+        alpha: float = Field(1.0, ge=0, description="Margin of the push. 1: federated_main.py:498.")
+        ratio: float = Field(
+            0.8,
+            gt=0,
+            le=1,
+            description="Share of the right vectors that is left to the private prompt. 0.8: "
+            "federated_main.py:499.",
+        )
+        projector: str = Field(
+            "null_space",
+            pattern="null_space|published",
+            description="null_space: I - V_1 V_1', as the paper says. published: V_2 V_2' of the "
+            "last n - c right vectors, which also drops all that is orthogonal to p_G.",
         )
         read: Read = Field(
             "own",
@@ -55,12 +76,12 @@ class FedPHAHE(FedPHA):
 
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         least, most = self.config.shortest, self.config.longest
-        shared = super().init(task, generator)["ctx_global"]
+        shared = start_context(self.config, task, generator)
         # Clients are one tensor: all have room for the longest prompt, and use what is theirs.
-        room = torch.empty(max(most, len(shared.value)), task.width)
+        room = torch.empty(max(most, len(shared)), task.width)
         length = torch.randint(least, most + 1, (), generator=generator)
         return {
-            "ctx_global": shared,
+            "ctx_global": Param(shared),
             "ctx_local": Param(room.normal_(0, INIT_STD, generator=generator), shared=False),
             "length": Param(length, trained=False, shared=False, init="per client"),
         }
@@ -78,14 +99,26 @@ class FedPHAHE(FedPHA):
     def encode(self, params: Tensors, task: Task) -> Tensors:
         return {"t": self.features([params["ctx_local"]], [params["length"]], task).squeeze(1)}
 
-    def all_features(self, params: Tensors, task: Task) -> Tensor:
+    def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
+        return cosine_logits(batch.pooled, text["t"], task)
+
+    def projected(self, local: Tensor, whole: Tensor) -> Tensor:
+        """p_P, [C, n, d]."""
+        _, _, right = torch.linalg.svd(whole, full_matrices=False)  # V', [C, n, d]
+        cut = int(whole.shape[1] * (1 - self.config.ratio))  # in floating point, as published
+        published = self.config.projector == "published"
+        kept = right[:, cut:] if published else right[:, :cut]
+        along: Tensor = local @ kept.mT @ kept
+        return along if published else local - along
+
+    def every_feature(self, params: Tensors, task: Task) -> Tensor:
         """t_L, t_G and t_P, [C, 3, K, D]."""
         local, whole, own = params["ctx_local"], params["ctx_global"], params["length"]
         prompts = [local, whole, self.projected(local, whole)]
         return self.features(prompts, [own, torch.full_like(own, whole.shape[1]), own], task)
 
     def losses(self, params: Tensors, batch: Batch, task: Task) -> Tensors:
-        t_local, t_global, t_projected = self.all_features(params, task).unbind(1)
+        t_local, t_global, t_projected = self.every_feature(params, task).unbind(1)
         of_local, of_global = (
             cross_entropy(cosine_logits(batch.pooled, t, task), batch) for t in (t_local, t_global)
         )
@@ -93,8 +126,8 @@ class FedPHAHE(FedPHA):
         return {
             "ce": of_local,
             "ce_global": of_global,
-            "pull": self.config.pull * (t_local - t_projected).square().mean((1, 2)),
-            "push": self.config.push * F.relu(self.config.alpha - apart).mean(1),
+            "pull": (t_local - t_projected).square().mean((1, 2)),
+            "push": F.relu(self.config.alpha - apart).mean(1),
         }
 
     def shared_only(self, params: Tensors) -> Tensors | None:

@@ -256,6 +256,7 @@ class FedPHAHE(FedPHA):
     """The case's client has the first of the lengths, those beside it the others."""
 
     method = "fedpha_he"
+    settings = {"n_ctx": "n_ctx", "alpha": "alpha", "ratio": "ratio"}
 
     def config(self, case: Case) -> dict[str, object]:
         lengths = lengths_of(case)
@@ -275,7 +276,7 @@ class FedPHAHE(FedPHA):
         return {"length": torch.tensor([others[0], own, others[1]])}
 
     def compared(self, s: Setting) -> dict[str, Tensor]:
-        text = s.method.all_features(s.params, s.task)[PLACE]  # type: ignore[attr-defined]
+        text = s.method.every_feature(s.params, s.task)[PLACE]  # type: ignore[attr-defined]
         found = {
             "text_features_local": text[0],
             "text_features_global": text[1],
