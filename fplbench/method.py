@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fplbench.clip.adapters import Adapters
+from fplbench.clip.adapters import Adapters, Projections
 from fplbench.clip.prompts import Position as Position
 from fplbench.clip.prompts import Read as Read
 from fplbench.plugins.base import Plugin, one_line
@@ -93,6 +93,7 @@ class Task(Protocol):
         adapters: Adapters | None = None,
         lengths: Tensor | None = None,
         read: Read = "own",
+        projections: Projections | None = None,
     ) -> Tensor:
         """Text features of [SOS][ctx][class name].[EOT], not normalised, with gradient to ctx.
 
@@ -100,8 +101,9 @@ class Task(Protocol):
         Contexts of their own for each image go into N. Returns [C, N, K, D].
         names: other words in the place of the class names, K of them. deep: layer, from 0 ->
         [C, N, n, d], what takes the context's place at the input of that layer of the tower.
-        adapters: place -> what is added there (fplbench.clip.adapters). lengths: [C, N], how many
-        of its n vectors a prompt has, the first ones; read: where, see `Read`.
+        adapters: place -> what is added there; projections: layer -> what its queries, keys and
+        values have added (fplbench.clip.adapters). lengths: [C, N], how many of its n vectors a
+        prompt has, the first ones; read: where, see `Read`.
         """
 
     @property
@@ -118,12 +120,14 @@ class Task(Protocol):
         prompts: Tensor | None = None,
         deep: Mapping[int, Tensor] | None = None,
         adapters: Adapters | None = None,
+        projections: Projections | None = None,
     ) -> Tensor:
         """Features of images through the frozen tower, not normalised, with gradient to prompts.
 
         embedded: `Batch.embedded`. prompts: [C, N, n, w], n vectors behind the patches, without a
         position. deep: layer, from 0 -> [C, N, n, w], what takes their place at the input of that
-        layer. adapters: place -> what is added there. Returns [C, N, B, D]; N is 1 without prompts.
+        layer. adapters, projections: as of `encode_prompts`. Returns [C, N, B, D]; N is 1 without
+        prompts.
         """
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:

@@ -8,17 +8,15 @@ first layer's projections of the class names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from open_clip.transformer import ResidualAttentionBlock
-from torch import Tensor, nn
+from torch import Tensor
 
-from fplbench.clip.attention import attend, attend_in_bins, heads_first, in_bins
-
-Blocks = Sequence[ResidualAttentionBlock]
+from fplbench.clip.adapters import Block
+from fplbench.clip.attention import attend, attend_in_bins, in_bins
+from fplbench.clip.blocks import Blocks, by_heads, finish, project
 
 
 @dataclass(frozen=True)
@@ -36,20 +34,6 @@ class Tail:
     ends: Tensor
 
 
-def can_share(blocks: Iterable[nn.Module]) -> bool:
-    """Whether these are open_clip's plain blocks, the only ones taken apart here."""
-    return all(
-        type(block) is ResidualAttentionBlock and not hasattr(block, "ln_1_kv") for block in blocks
-    )
-
-
-def project(block: ResidualAttentionBlock, x: Tensor, first: int = 0, last: int = 3) -> Tensor:
-    """Queries, keys and values (0, 1, 2) from `first` to before `last`: [..., (last - first) d]."""
-    rows = slice(first * x.shape[-1], last * x.shape[-1])
-    weight, bias = block.attn.in_proj_weight[rows], block.attn.in_proj_bias[rows]
-    return F.linear(block.ln_1(x), weight, bias)
-
-
 @torch.no_grad()
 def known_tokens(blocks: Blocks, x: Tensor) -> list[Tensor]:
     """Queries, keys and values of the tokens before every context, [3, H, T, d/H] a layer.
@@ -59,9 +43,9 @@ def known_tokens(blocks: Blocks, x: Tensor) -> list[Tensor]:
     mask = x.new_full((len(x), len(x)), float("-inf")).triu(1)
     found, x = [], x[None]
     for block in blocks:
-        q, k, v = parts = _heads_first(block, project(block, x))
+        q, k, v = parts = by_heads(block, project(block, x))
         found.append(parts[:, 0])
-        x = _finish(block, x, attend(q, k, v, mask).transpose(1, 2).flatten(2))
+        x = finish(block, x, attend(q, k, v, mask).transpose(1, 2).flatten(2))
     return found
 
 
@@ -71,51 +55,47 @@ def run(
     known: Sequence[Tensor],
     tail: Tail,
     deep: Mapping[int, Tensor] | None = None,
+    added: Mapping[int, Block] | None = None,
 ) -> Tensor:
     """The output where the tail is read, [P, R E, d].
 
     context: [P, n, d], embedded with positions; known: what `known_tokens` returned.
-    deep: layer -> [P, n, d], what takes the context's place at its input.
+    deep: layer -> [P, m, d], what takes the place of the context's last m at its input.
+    added: layer -> what its queries, keys and values have added. Then no token is known before:
+    those that stand before every context are the first of it.
     """
-    deep = deep or {}
-    context = deep.get(0, context)
+    deep, added = deep or {}, added or {}
     prompts, n, _ = context.shape
+    context = _overwritten(context, deep.get(0), n)
     bins, most = tail.ends.shape
     x = torch.cat([context, tail.x.expand(prompts, -1, -1)], dim=1)  # [P, n + R W, d]
     qkv = torch.cat([project(blocks[0], context), tail.first.expand(prompts, -1, -1)], dim=1)
+    if 0 in added:
+        qkv = qkv + added[0](blocks[0].ln_1(x))
     for i, (block, before) in enumerate(zip(blocks[:-1], known, strict=False)):
         if i:
-            x = _overwritten(x, deep.get(i))
-            qkv = project(block, x)
-        x = _finish(block, x, attend_in_bins(qkv, before, tail.mask, n))
+            x = _overwritten(x, deep.get(i), n)
+            qkv = project(block, x, added=added.get(i))
+        x = finish(block, x, attend_in_bins(qkv, before, tail.mask, n))
     # In the last layer the others are only seen: they need no more than keys and values.
-    block, lines = blocks[-1], torch.arange(bins, device=x.device)[:, None]
+    i, block, lines = len(blocks) - 1, blocks[-1], torch.arange(bins, device=x.device)[:, None]
     width = tail.x.shape[1] // bins
     places = (n + width * lines + tail.ends).flatten()
-    if len(blocks) > 1:
-        x = _overwritten(x, deep.get(len(blocks) - 1))
-        q, kv = project(block, x[:, places], last=1), project(block, x, first=1)
+    if i:
+        x = _overwritten(x, deep.get(i), n)
+        q = project(block, x[:, places], last=1, added=added.get(i))
+        kv = project(block, x, first=1, added=added.get(i))
     else:
         q, kv = qkv[:, places, : x.shape[-1]], qkv[..., x.shape[-1] :]
-    k, v = in_bins(_heads_first(block, kv), known[-1][1:], n, bins)
-    q = _heads_first(block, q)[0]  # [P, H, R E, d/H]
+    k, v = in_bins(by_heads(block, kv), known[-1][1:], n, bins)
+    q = by_heads(block, q)[0]  # [P, H, R E, d/H]
     q = q.reshape(*q.shape[:2], bins, most, -1)
     attended = attend(q, k, v, tail.mask[lines, tail.ends - width])  # [P, H, R, E, d/H]
-    return _finish(block, x[:, places], attended.flatten(2, 3).transpose(1, 2).flatten(2))
+    return finish(block, x[:, places], attended.flatten(2, 3).transpose(1, 2).flatten(2))
 
 
-def _overwritten(x: Tensor, context: Tensor | None) -> Tensor:
-    """x: [P, n + R W, d] with another context, [P, n, d]."""
-    return x if context is None else torch.cat([context, x[:, context.shape[1] :]], dim=1)
-
-
-def _heads_first(block: ResidualAttentionBlock, y: Tensor) -> Tensor:
-    heads = block.attn.num_heads
-    return heads_first(y.contiguous(), heads, block.attn.embed_dim // heads)
-
-
-def _finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
-    """The rest of a block after attention; both [P, L, d]."""
-    x = x + block.ls_1(block.attn.out_proj(attended))
-    y: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
-    return y
+def _overwritten(x: Tensor, context: Tensor | None, end: int) -> Tensor:
+    """x: [P, L, d] with other vectors, [P, m, d], in the m places before `end`."""
+    if context is None:
+        return x
+    return torch.cat([x[:, : end - context.shape[1]], context, x[:, end:]], dim=1)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fplbench.clip.adapters import Adapters
+from fplbench.clip.adapters import Adapters, Projections
 from fplbench.clip.prompts import Position, PromptTokens, Read
 from fplbench.clip.text import TextTower
 from fplbench.clip.vision import ImageTower
@@ -85,6 +85,7 @@ class PromptTask:
         adapters: Adapters | None = None,
         lengths: Tensor | None = None,
         read: Read = "own",
+        projections: Projections | None = None,
     ) -> Tensor:
         """[C, N, K, D]; see `Task`."""
         tokens = self.names
@@ -95,10 +96,10 @@ class PromptTask:
             tokens = self._others[key]
         through = self.prompts_through
         if lengths is not None:
-            if deep or adapters:
+            if deep or adapters or projections:
                 raise ValueError("contexts of different lengths go with no deeper ones or adapters")
             return through.encode_unequal(ctx, lengths, tokens, position, read)
-        return through.encode_prompts(ctx, tokens, position, deep, adapters)
+        return through.encode_prompts(ctx, tokens, position, deep, adapters, projections)
 
     @cached_property
     def images(self) -> ImageTower:
@@ -122,9 +123,10 @@ class PromptTask:
         prompts: Tensor | None = None,
         deep: Mapping[int, Tensor] | None = None,
         adapters: Adapters | None = None,
+        projections: Projections | None = None,
     ) -> Tensor:
         """[C, N, B, D]; see `Task`."""
-        return self.images.encode(embedded, prompts, deep, adapters)
+        return self.images.encode(embedded, prompts, deep, adapters, projections)
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """[len(texts), D]; see `Task`."""

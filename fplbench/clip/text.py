@@ -12,8 +12,9 @@ from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.transformer import TextTransformer, Transformer
 from torch import Tensor, nn
 
-from fplbench.clip.adapters import Adapters, Block, per_block
-from fplbench.clip.prefix import Tail, can_share, known_tokens, project, run
+from fplbench.clip.adapters import Adapters, Block, Projections, per_block, per_layer
+from fplbench.clip.blocks import are_plain, project, with_projections
+from fplbench.clip.prefix import Tail, known_tokens, run
 from fplbench.clip.prompts import (
     Layout,
     Position,
@@ -58,7 +59,7 @@ class TextTower:
         self._plain = (
             self.causal
             and self._pool in ("argmax", "eos")
-            and can_share(self.transformer.resblocks)
+            and are_plain(self.transformer.resblocks)
         )
 
     @property
@@ -95,6 +96,7 @@ class TextTower:
         position: Position = "end",
         deep: Mapping[int, Tensor] | None = None,
         adapters: Adapters | None = None,
+        projections: Projections | None = None,
         *,
         general: bool = False,
     ) -> Tensor:
@@ -102,9 +104,11 @@ class TextTower:
 
         ctx: [C, N, n, d], the same for all classes, or [C, N, K, n, d], one for each class.
         deep: layer, from 0 -> [C, N, n, d], what takes the context's place at its input.
-        adapters: place -> what is added there, see `Adapters`.
+        adapters: place -> what is added there, see `Adapters`. projections: layer -> what its
+        queries, keys and values have added, see `Projections`.
         general: take the general way even where less has to be computed.
-        UserError: a prompt has more tokens than the tower reads.
+        UserError: a prompt has more tokens than the tower reads; projections in a tower whose
+        blocks are not open_clip's plain ones.
         """
         if ctx.dim() not in (4, 5) or ctx.shape[-1] != self.width:
             raise ValueError(
@@ -118,12 +122,12 @@ class TextTower:
                 f"contexts for layer {max(deep)} of a text tower that has {layers}, counted from "
                 f"0: make the prompts at most {layers} layers deep"
             )
-        if adapters:
-            return self._encode_general(ctx, names, position, deep, adapters)
+        projected = self._projected(projections, len(ctx))
+        general = general or bool(adapters)
         if self.shares_prefix(ctx, position) and not general:
-            return self._encode_shared(ctx, names, deep)
-        if general or not self._plain or deep:
-            return self._encode_general(ctx, names, position, deep)
+            return self._encode_shared(ctx, names, deep, projected)
+        if general or not self._plain or deep or projected:
+            return self._encode_general(ctx, names, position, deep, adapters, projected)
         return self._encode_apart(ctx, names, position)
 
     def encode_unequal(
@@ -158,6 +162,16 @@ class TextTower:
     def shares_prefix(self, ctx: Tensor, position: Position) -> bool:
         """Whether [SOS][context] is the same for all classes and sees none of them."""
         return self._plain and position == "end" and ctx.dim() == 4
+
+    def _projected(self, projections: Projections | None, clients: int) -> dict[int, Block]:
+        blocks = self.transformer.resblocks
+        if projections and not are_plain(blocks):
+            raise UserError(
+                f"the text tower's blocks ({type(blocks[0]).__name__}) are not open_clip's plain "
+                "ones, whose queries, keys and values this method changes: choose a backbone with "
+                "such a tower, ViT-B-16:openai for one"
+            )
+        return per_layer(projections, clients, len(blocks))
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """[len(texts), D]: features of whole sentences, not normalised, no gradient.
@@ -207,6 +221,7 @@ class TextTower:
         position: Position,
         deep: Mapping[int, Tensor],
         adapters: Adapters | None = None,
+        projected: Mapping[int, Block] | None = None,
     ) -> Tensor:
         """Every prompt from beginning to [EOT], whatever the tower and the position."""
         layout = names.layout(ctx.shape[-2], position)
@@ -220,7 +235,7 @@ class TextTower:
             for layer, each in deep.items()
         }
         added = per_block(adapters, len(ctx))
-        found = self._run(self._computing, x.flatten(0, 2), read, inside, added)
+        found = self._run(self._computing, x.flatten(0, 2), read, inside, added, projected)
         return found.reshape(*x.shape[:3], -1)
 
     def _placed(self, ctx: Tensor, layout: Layout) -> Tensor:
@@ -240,16 +255,19 @@ class TextTower:
         read: Tensor,
         inside: Mapping[int, tuple[Tensor, Tensor]] | None = None,
         added: Mapping[int, Block] | None = None,
+        projected: Mapping[int, Block] | None = None,
     ) -> Tensor:
         """x: [B, L, d], embedded without positions; read: [B]. Returns features [B, D].
 
-        inside: layer -> the places [B, n] that its input has vectors [B, n, d] put into. added:
-        layer -> what its output has added, of what its first norm gives.
+        inside: layer -> the places [B, n] that its input has vectors [B, n, d] put into. added,
+        projected: layer -> what its output, or its queries, keys and values have added, of what
+        its first norm gives.
         """
+        added, projected = added or {}, projected or {}
         length, dtype = x.shape[1], next(transformer.parameters()).dtype
         mask = None if self.attn_mask is None else self.attn_mask[:length, :length].to(dtype)
         x = (x + self.positional_embedding[:length]).to(dtype)
-        if not inside and not added:
+        if not (inside or added or projected):
             x = transformer(x, attn_mask=mask)
         else:
             lines = torch.arange(len(x), device=x.device)[:, None]
@@ -257,20 +275,31 @@ class TextTower:
                 if inside and layer in inside:
                     places, vectors = inside[layer]
                     x = x.index_put((lines, places), vectors.to(dtype))
-                extra = added[layer](block.ln_1(x)) if added and layer in added else 0
-                x = block(x, attn_mask=mask) + extra
+                extra = added[layer](block.ln_1(x)) if layer in added else 0
+                if layer in projected:
+                    x = with_projections(block, x, projected[layer], mask) + extra
+                else:
+                    x = block(x, attn_mask=mask) + extra
         return self._finish(x[torch.arange(len(x), device=x.device), read])
 
     def _encode_shared(
-        self, ctx: Tensor, names: PromptTokens, deep: Mapping[int, Tensor]
+        self,
+        ctx: Tensor,
+        names: PromptTokens,
+        deep: Mapping[int, Tensor],
+        projected: Mapping[int, Block],
     ) -> Tensor:
         """[SOS][context] once for each client and prompt; for each class only what follows."""
         n, flat = ctx.shape[-2], ctx.flatten(0, 1)  # [P, n, d]
         packed, head = names.packed(n), self.vocabulary.head
         context = (flat + self.positional_embedding[head : head + n]).to(self._dtype)
-        blocks = self._computing.resblocks
+        known = self._known()
+        if projected:  # what is [SOS] after the first layer is then each client's own
+            start = self._first().to(self._dtype).expand(len(flat), -1, -1)
+            context, known = torch.cat([start, context], dim=1), [t[..., :0, :] for t in known]
         inside = {layer: each.flatten(0, 1).to(self._dtype) for layer, each in deep.items()}
-        x = run(blocks, context, self._known(), self._tail(names, n), inside)
+        tail, blocks = self._tail(names, n), self._computing.resblocks
+        x = run(blocks, context, known, tail, inside, projected)
         x = x[:, packed.where]  # [P, K, d]
         return self._finish(x).reshape(*ctx.shape[:2], len(names), -1)
 
@@ -289,10 +318,15 @@ class TextTower:
     def _known(self) -> list[Tensor]:
         """What [SOS] is in each layer, whatever follows it."""
         if self._start is None:
-            ids = torch.tensor(self.vocabulary.start, dtype=torch.long, device=self.device)
-            x = self._embed(ids) + self.positional_embedding[: len(ids)]
-            self._start = known_tokens(self._computing.resblocks, x.to(self._dtype))
+            x = self._first().to(self._dtype)
+            self._start = known_tokens(self._computing.resblocks, x)
         return self._start
+
+    @torch.no_grad()
+    def _first(self) -> Tensor:
+        """[SOS] embedded with its position, [1, d]; [0, d] of a tower that has none."""
+        ids = torch.tensor(self.vocabulary.start, dtype=torch.long, device=self.device)
+        return self._embed(ids) + self.positional_embedding[: len(ids)]
 
     @torch.no_grad()
     def _tail(self, names: PromptTokens, n: int) -> Tail:

@@ -12,8 +12,8 @@ import torch
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
-from fplbench.clip.adapters import Adapters, per_block
-from fplbench.clip.prefix import can_share
+from fplbench.clip.adapters import Adapters, Projections, per_block, per_layer
+from fplbench.clip.blocks import are_plain, with_projections
 from fplbench.errors import UserError
 
 
@@ -41,12 +41,14 @@ class ImageTower:
         prompts: Tensor | None = None,
         deep: Mapping[int, Tensor] | None = None,
         adapters: Adapters | None = None,
+        projections: Projections | None = None,
     ) -> Tensor:
         """Features of images, [C, N, B, D], not normalised; N is 1 without prompts.
 
         embedded: [C, B, L, w], as `embed` gives it. prompts: [C, N, n, w], n tokens without a
         position behind the patches, before the first norm. deep: layer, from 0 -> [C, N, n, w],
-        what takes their place at its input. adapters: place -> what is added there.
+        what takes their place at its input. adapters: place -> what is added there. projections:
+        layer -> what its queries, keys and values have added.
         """
         deep = dict(deep or {})
         if any(not 0 <= layer < self.layers for layer in deep):
@@ -64,12 +66,14 @@ class ImageTower:
         if adapters and 0 in adapters:
             x = x + adapters[0](x.reshape(len(embedded), -1, x.shape[-1])).view_as(x)
         added = per_block(adapters, len(embedded))
+        projected = per_layer(projections, len(embedded), self.layers)
         for layer, block in enumerate(self.visual.transformer.resblocks):
             if layer in deep:
                 other = _for_images(deep[layer], images).flatten(0, 2)
                 x = torch.cat([x[:, :length], other], dim=1)
             extra = added[layer](block.ln_1(x)) if layer in added else 0
-            x = block(x) + extra
+            own = projected.get(layer)
+            x = (with_projections(block, x, own) if own else block(x)) + extra
         pooled: Tensor = self._pool(x[:, :length]) @ self.visual.proj
         return pooled.view(*lead, -1)
 
@@ -95,7 +99,7 @@ def takes_prompts(visual: nn.Module) -> bool:
         and visual.pool_type in ("tok", "avg")
         and not visual.final_ln_after_pool
         and visual.proj is not None
-        and can_share(visual.transformer.resblocks)
+        and are_plain(visual.transformer.resblocks)
         and bool(visual.transformer.batch_first)
     )
 

