@@ -21,8 +21,10 @@ demo: $(INSTALLED) ## Compare six methods on the embedded backbone and data sets
 	$(BIN)/fplbench plots $(RESULTS)/demo
 	$(BIN)/fplbench report $(RESULTS)/demo
 
+# Two processes; each has a half of the tests and takes of the other's when it is done.
+WORKERS ?= 2
 test: $(INSTALLED) ## Run the tests, without the slow ones and those for a GPU
-	$(BIN)/pytest
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 
 lint: $(INSTALLED) ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
