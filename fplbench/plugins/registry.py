@@ -182,7 +182,10 @@ def complaint(cls: type[Plugin]) -> str | None:
             f"{cls.__name__}.name must be made of small letters, digits, - and _, "
             f"but it is {'missing' if name is None else repr(name)}"
         )
-    for text in cls.texts:
+    contract: type[Plugin] = next(base for base in cls.__mro__ if "kind" in vars(base))
+    if getattr(cls, "texts", None) is not contract.texts:
+        return f"{cls.__name__}.texts is a name of the contract's own: take another one"
+    for text in contract.texts:
         value = getattr(cls, text, None)
         if not isinstance(value, str) or not value.strip():
             return f"{cls.__name__}.{text} must be a text that is not empty"
