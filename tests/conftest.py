@@ -5,9 +5,13 @@ Commands that tests run in this process take more; they give their cores away as
 does, which must be said before torch is there.
 """
 
+import os
+
 from fplbench.machine.openmp import wait_briefly
 
 wait_briefly()
+# The processes of pytest-xdist have it set, and a console that is made then keeps that width.
+os.environ.pop("COLUMNS", None)
 
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402

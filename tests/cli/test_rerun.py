@@ -41,11 +41,10 @@ def cell(run: Run, store: Path, words: list[str]) -> Path:
     data = (
         [] if "--datasets" in words else ["--datasets", "digits", "--clients", "2", "--shots", "2"]
     )
-    before = {*store.glob("*/record.json")}
     code, _, err = run(["run", *words, *data, *SMALL, "--out", str(store)])
     assert code == 0, err
-    made = {*store.glob("*/record.json")} - before
-    return next(iter(made or before)).parent
+    (record,) = store.glob(f"{words[1]}*/record.json")
+    return record.parent
 
 
 @pytest.mark.parametrize("words", CELLS)
@@ -72,8 +71,8 @@ def test_numbers_come_out_again_or_it_is_said(run: Run, store: Path, tmp_path: P
     moved = record.metrics["local"].model_copy(update={"mean": record.metrics["local"].mean + 3})
     other = record.model_copy(update={"metrics": record.metrics | {"local": moved}})
     Store(tmp_path).write(other, Store(store).history(record.id), {})
-    code, out, _ = run(["rerun", str(tmp_path), "--cell", "promptfl"])
-    assert code == 1
+    code, out, err = run(["rerun", str(tmp_path), "--cell", "promptfl"])
+    assert code == 1, err
     assert f"local: {moved.mean:.2f} in the record" in out
 
 

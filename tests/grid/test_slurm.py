@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
@@ -15,14 +14,10 @@ import pytest
 from grids import SAME, finished, outcome, run, start, wait_for
 from one_node_slurm import missing, one_node_slurm
 
-from fplbench.cli.app import main
 from fplbench.errors import UserError
-from fplbench.grid import on_slurm
 from fplbench.grid.claims import Claims
 from fplbench.grid.journal import Journal, last_round
 from fplbench.grid.slurm_options import read
-
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
@@ -117,20 +112,22 @@ settings: {clients: 3, shots: 4, rounds: 3, n_ctx: 2}
 """
 
 
-def on_processes(
-    tmp_path: Path,
-    capsys: Capture,
-    patch: pytest.MonkeyPatch,
-    code: int,
-    signal: str,
-    always: bool,
-) -> tuple[str, Path]:
+# In a process of its own: the jobs are processes that outlive what a test captures.
+DRIVER = """
+import functools
+from fplbench.cli.app import main
+from fplbench.grid import on_slurm
+
+on_slurm.on_slurm = functools.partial(on_slurm.on_slurm, cluster="local")
+on_slurm.require_slurm = lambda: None
+main()
+"""
+
+
+def on_processes(tmp_path: Path, code: int, signal: str, always: bool) -> tuple[str, Path]:
     """The grid by submitit's executor for this machine, whose jobs are processes; two cells a
     job."""
     pytest.importorskip("submitit", reason="the extra slurm is not installed")
-    patch.setattr(on_slurm, "on_slurm", functools.partial(on_slurm.on_slurm, cluster="local"))
-    patch.setattr(on_slurm, "require_slurm", lambda: None)
-    patch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
     plugins, out, grid = tmp_path / "plugins", tmp_path / "out", tmp_path / "grid.yaml"
     plugins.mkdir()
     mark = str(tmp_path / "mark")
@@ -138,18 +135,16 @@ def on_processes(
     (plugins / "broken.py").write_text(text)
     grid.write_text(GRID)
     slurm = ["--executor", "slurm", "--cells-per-task", "2", "--plugins", str(plugins)]
-    patch.setattr(sys, "argv", ["fplbench", "run", str(grid), *SAME, "--out", str(out), *slurm])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    assert ended.value.code == code, said
-    return said.err, out
+    words = ["run", str(grid), *SAME, "--out", str(out), *slurm]
+    env = {**os.environ, "FPLBENCH_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}
+    command = [sys.executable, "-c", DRIVER, *words]
+    said = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert said.returncode == code, said
+    return said.stderr, out
 
 
-def test_a_job_that_is_queued_again_goes_on_at_its_checkpoint(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, out = on_processes(tmp_path, capsys, monkeypatch, 0, "SIGUSR2", always=False)
+def test_a_job_that_is_queued_again_goes_on_at_its_checkpoint(tmp_path: Path) -> None:
+    _, out = on_processes(tmp_path, 0, "SIGUSR2", always=False)
     assert finished(out) == 2
     (log,) = out.glob("broken*/log.txt")
     assert "goes on after round 1" in log.read_text()
@@ -158,10 +153,8 @@ def test_a_job_that_is_queued_again_goes_on_at_its_checkpoint(
 
 
 @pytest.mark.slow
-def test_a_cell_that_takes_two_jobs_down_is_recorded_and_its_pack_goes_on(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    err, out = on_processes(tmp_path, capsys, monkeypatch, 1, "SIGKILL", always=True)
+def test_a_cell_that_takes_two_jobs_down_is_recorded_and_its_pack_goes_on(tmp_path: Path) -> None:
+    err, out = on_processes(tmp_path, 1, "SIGKILL", always=True)
     assert "ended early 2 times" in err
     statuses = {
         path.parent.name.split("_")[0]: json.loads(path.read_text())["status"]
