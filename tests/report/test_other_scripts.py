@@ -21,6 +21,7 @@ from fplbench.records.store import Store
 from fplbench.report.escape import latex
 from fplbench.report.looks import save
 from fplbench.report.tables import write_tables
+from fplbench.split.options import clients_of
 
 PAIRS = [
     ("\u7d20\u63cf", "\u7167\u7247"),
@@ -95,5 +96,6 @@ def test_sheets_and_partitions_tell_classes_apart(tmp_path: Path) -> None:
     rows = page[26:, :140]
     assert not np.array_equal(rows[:90], rows[100:190])
     kind = registry.scenarios().get("domains")
-    *_, file = holdings.draw(data, "d", kind(kind.Config()), 0, tmp_path / "a.pdf")
+    made = clients_of(kind(kind.Config()), data, 0)
+    *_, file = holdings.draw(data, made, "d", tmp_path / "a.pdf")
     assert Path(file).stat().st_size
