@@ -12,7 +12,8 @@ from fplbench.plugins.base import Fact
 from fplbench.report.facts import of_cell
 from fplbench.report.figures import MOST_PANELS, about_lines
 from fplbench.report.groups import Group
-from fplbench.report.looks import LINES, Look, legend_below, looks, new_figure, save
+from fplbench.report.looks import Look, legend_below, looks, new_figure, save
+from fplbench.report.sweeps import ticks_at
 from fplbench.report.words import axis, title
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def _draw(
             mine = lines[(lines["line"] == line) & (lines["metric"] == metrics[place])]
             _line(panel, mine, line, style[line])
         panel.set_title(title(metrics[place], group.about))
-        panel.set_xscale("log")
+        spent = lines["at"].dropna().groupby(lines["row"]).mean()
+        ticks_at(panel, sorted({float(f"{value:.2g}") for value in spent}))
         panel.set_xlabel(fact.title)
         if place % columns == 0:
             panel.set_ylabel(axis(group.scale))
@@ -70,7 +72,7 @@ def _draw(
 def _line(panel: Axes, frame: pd.DataFrame, label: str, look: Look) -> None:
     """A point for each row of the table, at the mean of its seeds' facts."""
     if frame["at"].isna().all():
-        panel.axhline(frame["value"].mean(), label=label, color=look.colour, linestyle=LINES[1])
+        panel.axhline(frame["value"].mean(), label=label, color=look.colour, linestyle=":")
         return
     points = frame.groupby("row").agg(
         at=("at", "mean"), mean=("value", "mean"), std=("value", "std")

@@ -116,7 +116,7 @@ def draw(sweep: Sweep, titles: Mapping[str, str], out: Path, taken: set[str]) ->
             mine = frame[(frame["row"] == row) & (frame["metric"] == metrics[place])]
             _line(panel, mine, sweep.setting, row, style[row])
         panel.set_title(title(metrics[place], called))
-        _axis(panel, sweep.values)
+        ticks_at(panel, sweep.values)
         if place >= len(metrics) - columns:
             panel.set_xlabel(AXES.get(bare, bare))
         if place % columns == 0:
@@ -146,7 +146,7 @@ def _line(panel: Axes, frame: pd.DataFrame, setting: str, label: str, look: Look
     )
 
 
-def _axis(panel: Axes, values: list[float]) -> None:
+def ticks_at(panel: Axes, values: list[float]) -> None:
     """Ticks where cells were run."""
     if values[0] > 0 and values[-1] >= WIDE * values[0]:
         panel.set_xscale("log")
