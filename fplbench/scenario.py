@@ -129,6 +129,7 @@ class Scenario(Plugin):
     training_defaults: settings of the training (rounds, local_epochs, participation, ...) where
     the user names none. headline: the metrics of the main table, in its order, of those that are
     measured. trade_off: two metrics, fitting one's own data (x) against everything else (y).
+    lists: settings in whose text commas separate what belongs together, and are not swept.
     titles, meanings: of metrics that only this scenario asks for, and of others that it calls
     otherwise: the head of a column, and a clause that explains it where the head does not.
     All of these are kept in a record, so that old records stay as they are.
@@ -141,6 +142,7 @@ class Scenario(Plugin):
     training_defaults: ClassVar[Mapping[str, float | int]] = {}
     headline: ClassVar[tuple[str, ...]] = ("local", "global")
     trade_off: ClassVar[tuple[str, str]] = ("local", "global")
+    lists: ClassVar[frozenset[str]] = frozenset()
     titles: ClassVar[Mapping[str, str]] = {}
     meanings: ClassVar[Mapping[str, str]] = {}
 

@@ -229,6 +229,9 @@ def _with_whole_names(
         for (dataset, _), scenario in known.items():
             if not isinstance(values, Swept) or not takes_text(scenario.Config, key):
                 continue
+            if key in scenario.lists:
+                options[key] = values.text
+                continue
             try:
                 domains = bench.data(dataset).domains
             except UserError:  # said where the scenario is made

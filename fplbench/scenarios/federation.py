@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -48,6 +49,7 @@ class Federation(Scenario):
     training_defaults: ClassVar = FEDPGP
     headline = ("local", "base", "novel", "hm", "transfer")
     trade_off = ("local", "novel")
+    lists = frozenset({"test_on"})
     meanings: ClassVar = {
         "local": "the client's own classes, among all base classes of its data set",
         "base": "mean over data sets, each asked of its own clients",
@@ -85,7 +87,7 @@ class Federation(Scenario):
         test_on: str | None = Field(
             None,
             description="Of the data sets NAME+OTHER in one federation those that nobody trains "
-            "on and everybody is tested on, with + between.",
+            "on and everybody is tested on, with commas or + between.",
         )
         among: Literal["own", "dataset", "all"] = Field(
             "own",
@@ -133,7 +135,7 @@ class Federation(Scenario):
 
     def _away(self, names: Sequence[str]) -> list[str]:
         """The data sets that nobody trains on."""
-        asked = self.config.test_on.split("+") if self.config.test_on else []
+        asked = re.split(r"[+,]\s*", self.config.test_on) if self.config.test_on else []
         for name in asked:
             if name not in names:
                 raise UserError(

@@ -12,8 +12,11 @@ from benches import workbench
 from fplbench.dataset import Data
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
+from fplbench.grid.expand import expand
 from fplbench.plugins import provenance, registry
+from fplbench.plugins.written import swept
 from fplbench.scenario import Clients
+from fplbench.spec import Request
 from fplbench.split.check import faults
 
 THREE = "digits+shapes_domains+shapes"
@@ -161,6 +164,15 @@ def test_all_classes_are_trained_on_where_nothing_is_novel(three: Data) -> None:
     assert asked == {
         "local", "local_own", "base/shapes", "transfer/digits", "transfer/shapes_domains"
     }  # fmt: skip
+
+
+def test_commas_name_several_data_sets_and_sweep_nothing(bench: Workbench, three: Data) -> None:
+    wanted = {"test_on": swept("digits,shapes_domains"), "base": "all"}
+    request = Request(methods=("zeroshot",), datasets=(THREE,), options=wanted)
+    (cell,) = expand(request, bench)
+    clients = bench.scenario(cell).build(three, 0)
+    asked = {name for exam in clients.exams for name in exam.questions}
+    assert {"transfer/digits", "transfer/shapes_domains"} <= asked
 
 
 def test_an_exam_of_some_clients_leaves_the_others_without_a_number(three: Data) -> None:
