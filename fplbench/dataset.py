@@ -118,17 +118,13 @@ class Data:
 
 
 class Dataset(Plugin):
-    """One data set; the class attributes are what `fplbench list datasets` shows.
-
-    parts: of several in one, the data sets.
-    """
+    """One data set; the class attributes are what `fplbench list datasets` shows."""
 
     kind = "data set"
     texts = ("summary",)
     summary: ClassVar[str]
     default_scenario: ClassVar[str] = "base2novel"
     source: ClassVar[str] = ""
-    parts: ClassVar[tuple[type[Dataset], ...]] = ()
 
     @classmethod
     def join(cls, other: type[Dataset]) -> type[Dataset]:

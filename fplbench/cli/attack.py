@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fplbench.cli.consoles import err, out
+from fplbench.cli.consoles import err, out, warn
 from fplbench.cli.options import DataRoot, Device, Plugins, listed, listed_seeds
 from fplbench.errors import UserError
 from fplbench.machine.caches import cache_folder
@@ -42,7 +42,7 @@ def attack(
     require_writable(folder, OUT)
     from fplbench.data.progress import on_console  # torch: not before the mistakes above are said
     from fplbench.features.stock import Workbench
-    from fplbench.grid.again import cell_of
+    from fplbench.grid.again import job_of
     from fplbench.grid.attack import attacked
     from fplbench.grid.stability import Asked
     from fplbench.records.starts import drawn
@@ -51,14 +51,24 @@ def attack(
     asked = Asked(0, None, names, sets, numbers)
     found, _ = write.records(path, err)
     chosen = [record for _, record in drawn(found) if asked.of(record)]
-    cells = [(record.id, cell) for record in chosen if (cell := cell_of(record)) is not None]
-    if not cells:
+    if not chosen:
         raise UserError(
             f"Nothing under {path} can be attacked: no finished cell that trains anything fits "
             "--methods, --datasets and --seeds."
         )
     place = Place(path, cache_folder(), device, tuple(plugins or ()), data_root)
     bench = Workbench(place, on_console(err))
+    cells = []
+    for record in chosen:
+        job, why = job_of(record, bench)
+        if job is None or why:
+            warn(
+                f"{record.id}: not attacked, since the record was made before {why}; run it again."
+            )
+        else:
+            cells.append((record.id, job.cell))
+    if not cells:
+        raise UserError(f"Nothing under {path} is a cell of today: run the cells again.")
     with err.status("") as status:
         table = attacked(cells, bench, runs, status.update)
     out.print(leaks.screen(table))

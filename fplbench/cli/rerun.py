@@ -110,7 +110,9 @@ def _computed(record: Record, place: Place, device: str, anyway: bool) -> Record
 
 
 def _told(numbers: list[Number]) -> int:
-    """Says whether the numbers came out again; the exit code."""
+    """Says whether the numbers came out again; the exit code. UserError: there are none."""
+    if not numbers:
+        raise UserError("The cell of today has none of the record's metrics: nothing to compare.")
     moved = sorted(numbers, key=lambda each: -abs(each[1] - each[2]))
     name, before, now = moved[0]
     far = abs(before - now)

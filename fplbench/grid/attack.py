@@ -11,15 +11,13 @@ import pandas as pd
 
 from fplbench import rng
 from fplbench.engine.chunks import plan_chunk
-from fplbench.engine.federation import Federation
-from fplbench.engine.fit import run_round, setup_of
+from fplbench.engine.fit import run_round
 from fplbench.engine.membership import Leak, halves, judged, log_odds
 from fplbench.errors import UserError
-from fplbench.features.images import Images
 from fplbench.features.stock import Workbench
+from fplbench.grid.runner import federation_of
 from fplbench.machine import process
 from fplbench.plugins.base import Fact
-from fplbench.scenario import Clients
 from fplbench.spec import Cell
 from fplbench.split.options import clients_of
 from fplbench.strategy import Strategy
@@ -73,8 +71,12 @@ def leak(
         rows = halves(clients, cell.seed, number)
         # Noise, batches and starts are each federation's own: an attacker knows no target's draws.
         seed = rng.derive(cell.seed, "membership", number)
-        federation = _federation(cell, bench, replace(clients, train_rows=rows), train, seed)
+        half = replace(clients, train_rows=rows)
+        federation = federation_of(cell, bench, bench.method(cell), half, train, seed)
         if isinstance(federation.method, Strategy):
+            why = federation.method.unfit()
+            if why is not None:
+                raise UserError(f"{cell.label()}, on half of its images: {why}.")
             facts = federation.method.facts()
         with process.matrix_products(cell.training.precision):
             chunk = plan_chunk(federation, cell.training)
@@ -86,18 +88,3 @@ def leak(
         found.append((phi, np.concatenate(inside)))
         told(number + 1)
     return judged(found), facts
-
-
-def _federation(
-    cell: Cell, bench: Workbench, clients: Clients, train: Images, seed: int
-) -> Federation:
-    method = bench.method(cell)
-    if isinstance(method, Strategy):
-        sizes = [len(rows) for rows in clients.train_rows]
-        method = method.set_up(setup_of(seed, sizes, cell.training))
-        why = method.unfit()
-        if why is not None:
-            raise UserError(f"{cell.label()}, on half of its images: {why}.")
-    task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
-    new = cell.training.new_clients
-    return Federation(method, task_for, clients, train, seed, bench.device, new=new)

@@ -35,6 +35,7 @@ from fplbench.machine.place import Place
 from fplbench.method import Method
 from fplbench.records.checkpoint import State
 from fplbench.records.store import WORK, Store
+from fplbench.scenario import Clients
 from fplbench.spec import Cell
 from fplbench.split.options import clients_of
 from fplbench.strategy import Strategy
@@ -176,13 +177,19 @@ def _federation(
     if cell.training.evaluate_on == "validation":
         data, train, test = on_validation(data, train, cell.seed)
     clients = clients_of(bench.scenario(cell), data, cell.seed)
-    task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
+    return federation_of(cell, bench, method, clients, train, cell.seed), test
+
+
+def federation_of(
+    cell: Cell, bench: Workbench, method: Method, clients: Clients, train: Images, seed: int
+) -> Federation:
+    """Before the first round of a cell; its strategy knows the run. seed: of all draws."""
     if isinstance(method, Strategy):
         sizes = [len(rows) for rows in clients.train_rows]
-        method = method.set_up(setup_of(cell.seed, sizes, cell.training))
+        method = method.set_up(setup_of(seed, sizes, cell.training))
+    task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
     nudge, new = cell.training.nudge, cell.training.new_clients
-    seed, device = cell.seed, bench.device
-    return Federation(method, task_for, clients, train, seed, device, nudge, new), test
+    return Federation(method, task_for, clients, train, seed, bench.device, nudge, new)
 
 
 def _after_rounds(

@@ -11,7 +11,7 @@ import traceback
 from abc import ABC
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -46,11 +46,13 @@ class Plugin(ABC):
     kind: what a plug-in of this kind is called, in words. texts: the attributes beside `name`
     that must be texts which say something.
     wants: what a user writes behind "NAME:", PATH for one; "" where the name is enough.
-    argument: what stands there in a class made by `of`.
+    argument: what stands there in a class made by `of`. parts: in one made by `join`, those that
+    it is made of.
     """
 
     kind: ClassVar[str]
     texts: ClassVar[tuple[str, ...]] = ()
+    parts: ClassVar[tuple[type[Any], ...]] = ()
     name: ClassVar[str]
     wants: ClassVar[str] = ""
     argument: ClassVar[str] = ""

@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 
 from fplbench.errors import UserError
+from fplbench.plugins.base import Plugin
 
 CORE = "fplbench"
 BUILT_IN = ("fplbench.methods", "fplbench.datasets")
@@ -75,8 +76,7 @@ def is_core(cls: type) -> bool:
 
 def parts_of(cls: type) -> tuple[type, ...]:
     """The plug-ins that one made of several consists of."""
-    parts: tuple[type, ...] = getattr(cls, "parts", ())
-    return parts
+    return cls.parts if issubclass(cls, Plugin) else ()
 
 
 def version(cls: type) -> str:

@@ -183,8 +183,9 @@ def complaint(cls: type[Plugin]) -> str | None:
             f"but it is {'missing' if name is None else repr(name)}"
         )
     contract: type[Plugin] = next(base for base in cls.__mro__ if "kind" in vars(base))
-    if getattr(cls, "texts", None) is not contract.texts:
-        return f"{cls.__name__}.texts is a name of the contract's own: take another one"
+    for own in ("texts", "parts"):
+        if getattr(cls, own) is not getattr(contract, own):
+            return f"{cls.__name__}.{own} is a name of the contract's own: take another one"
     for text in contract.texts:
         value = getattr(cls, text, None)
         if not isinstance(value, str) or not value.strip():

@@ -16,6 +16,7 @@ from fplbench.rng import numpy_generator
 from fplbench.scenario import BoolArray, Clients, Exam, Question, Scenario, Settings
 from fplbench.scenarios._budgets import FEDPGP
 from fplbench.split import partition
+from fplbench.split.by_class import shots_of
 from fplbench.split.exams import own_exam, shared_exam
 from fplbench.split.whole import rows_of
 
@@ -100,7 +101,8 @@ class Federation(Scenario):
     def build(self, data: Data, seed: int) -> Clients:
         if len(data.domains) < 2 or data.train.domains is None or data.test.domains is None:
             raise UserError(WANTED)
-        if any(len(np.unique(domains)) > 1 for domains in _domains_of_classes(data)):
+        every = np.concatenate([_classes(data, index) for index in range(len(data.domains))])
+        if len(np.unique(every)) < len(every):  # domains that share their classes
             raise UserError(WANTED)
         away = self._away(data.domains)
         parts = [
@@ -112,7 +114,7 @@ class Federation(Scenario):
             raise UserError("test_on names every data set, which leaves none to train on")
         dealt = [own for part in parts for own in part.dealt]
         return Clients(
-            train_rows=self._train_rows(data, dealt, seed),
+            train_rows=shots_of(data, dealt, self.config.shots, seed, self.name),
             train_classes=np.concatenate([part.base for part in parts]),
             class_mask=self._class_mask(parts),
             exams=tuple(_exams(data, parts, away)),
@@ -158,18 +160,6 @@ class Federation(Scenario):
             name, classes[first], classes[rest], partition.deal(classes[first], clients, shuffled)
         )
 
-    def _train_rows(self, data: Data, dealt: Sequence[IntArray], seed: int) -> tuple[IntArray, ...]:
-        """The images of a class depend on the seed alone, not on who holds it."""
-        labels = data.train.labels
-        cut = numpy_generator(seed, "split", self.name, "shots")
-        kept = partition.few_shots(labels, self.config.shots, cut)
-        rows = tuple(np.flatnonzero(kept & np.isin(labels, own)) for own in dealt)
-        for mine, own in zip(rows, dealt, strict=True):
-            if len(mine) == 0:
-                names = ", ".join(data.classnames[label] for label in own)
-                raise UserError(f"a client would be empty: {names} have no training images")
-        return rows
-
     def _class_mask(self, parts: Sequence[_Part]) -> BoolArray | None:
         if self.config.among == "all":
             return None
@@ -186,15 +176,6 @@ def _classes(data: Data, index: int) -> IntArray:
     assert data.test.domains is not None
     found = [s.labels[s.domains == index] for s in (data.train, data.test)]
     return np.unique(np.concatenate(found))
-
-
-def _domains_of_classes(data: Data) -> list[IntArray]:
-    """Of each class the domains that have images of it."""
-    every = [_classes(data, index) for index in range(len(data.domains))]
-    return [
-        np.array([index for index, classes in enumerate(every) if label in classes])
-        for label in range(len(data.classnames))
-    ]
 
 
 def _exams(data: Data, parts: Sequence[_Part], away: Sequence[str]) -> Iterator[Exam]:

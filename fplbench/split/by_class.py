@@ -50,19 +50,26 @@ class ByClass(Scenario):
         return partition.deal(classes, clients, numpy_generator(seed, "split", self.name, "deal"))
 
     def train_rows(self, data: Data, dealt: Sequence[IntArray], seed: int) -> tuple[IntArray, ...]:
-        """At most `shots` random images of each class, to the client that holds the class.
+        """As `shots_of`."""
+        return shots_of(data, dealt, self.config.shots, seed, self.name)
 
-        The images of a class depend on the seed alone, not on who holds the class.
-        """
-        labels = data.train.labels
-        cut = numpy_generator(seed, "split", self.name, "shots")
-        kept = partition.few_shots(labels, self.config.shots, cut)
-        rows = tuple(np.flatnonzero(kept & np.isin(labels, own)) for own in dealt)
-        for client, (mine, own) in enumerate(zip(rows, dealt, strict=True)):
-            if len(mine) == 0:
-                names = ", ".join(data.classnames[label] for label in own)
-                raise UserError(
-                    f"client {client} would be empty: its {len(own)} classes ({names}) have no "
-                    "training images; use fewer clients"
-                )
-        return rows
+
+def shots_of(
+    data: Data, dealt: Sequence[IntArray], shots: int, seed: int, name: str
+) -> tuple[IntArray, ...]:
+    """At most `shots` random images of each class, to the client that holds the class.
+
+    The images of a class depend on the seed alone, not on who holds the class. name: of the
+    scenario, for its random numbers.
+    """
+    labels = data.train.labels
+    kept = partition.few_shots(labels, shots, numpy_generator(seed, "split", name, "shots"))
+    rows = tuple(np.flatnonzero(kept & np.isin(labels, own)) for own in dealt)
+    for client, (mine, own) in enumerate(zip(rows, dealt, strict=True)):
+        if len(mine) == 0:
+            names = ", ".join(data.classnames[label] for label in own)
+            raise UserError(
+                f"client {client} would be empty: its {len(own)} classes ({names}) have no "
+                "training images; use fewer clients"
+            )
+    return rows

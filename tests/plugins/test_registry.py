@@ -206,6 +206,7 @@ def test_a_file_that_is_mended_works_at_the_next_look(tmp_path: Path) -> None:
             "mine",
             "Mine.texts is a name of the contract's own",
         ),
+        (method_text(extra="parts = 3"), "mine", "Mine.parts is a name of the contract's own"),
         (method_text(extra="variants = ['a']"), "mine", "variants must map a name to settings"),
         (
             method_text(extra="variants = {'weak': {'strenght': 0.1}}"),

@@ -130,11 +130,12 @@ const charts = (() => {
   /* lines: {label, look, points: [{round, mean, std, name}]}. */
   function curves(width, lines, title) {
     const all = lines.flatMap((line) => line.points.map((p) => ({ ...p, look: line.look })));
+    const rounds = [...new Set(all.map((p) => p.round))].sort((a, b) => a - b);
     return Plot.plot({
       ...base(width, `${title} over rounds`),
       x: {
         label: "round",
-        ticks: Math.min(8, new Set(all.map((p) => p.round)).size),
+        ticks: rounds.length > 8 ? 8 : rounds,
         tickFormat: "d",
       },
       y: { label: title, nice: true, inset: 4 },
