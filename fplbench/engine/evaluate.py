@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fplbench.dataset import IntArray
-from fplbench.engine import newcomers
+from fplbench.engine import alike, newcomers
 from fplbench.engine.chunks import Chunk, images_at_once, in_chunks
 from fplbench.engine.federation import Federation, Models, gather
 from fplbench.engine.train import by_falling_steps, train_locally
@@ -183,28 +183,13 @@ def models_tested(
 def _grade(paper: _Paper, models: Models, clients: IntArray) -> Accuracies:
     """The numbers of these clients, [C], for each question and measure; the text is encoded
     once, and no image's logits are kept."""
-    federation, task, exam = paper.federation, paper.task, paper.exam
-    test, asked, measures = paper.test, paper.asked, paper.measures
+    exam, asked, measures = paper.exam, paper.asked, paper.measures
     rows = torch.from_numpy(exam.rows[clients])
-    labels = _positions(exam, test)[rows.clamp(min=0)]
-    text = federation.method.encode(models.params, task)
+    labels = _positions(exam, paper.test)[rows.clamp(min=0)]
+    answer = _asking(paper, models, rows, clients)
+    width = _images_at_once(paper, answer, rows)
     sums: dict[tuple[str, str], Sums] = {}
-
-    def answer(part: slice) -> Tensor:
-        """The logits of some of the images."""
-        batch = _batch(paper, rows[:, part], models)
-        logits = federation.method.logits(models.params, text, batch, task)
-        _refuse_infinite(logits, batch.mask, paper.index, None if models.alone else clients)
-        return logits
-
-    patches = max(1 if t is None else t.shape[1] for t in (test.patches, test.embedded))
-    elements = len(rows) * len(exam.classes) * patches
-    count, width = rows.shape[1], 1
-    if count > 1:
-        width = images_at_once(
-            lambda: answer(slice(0, 1)), elements, federation.device, paper.chunk
-        )
-    for first in range(0, count, width):
+    for first in range(0, rows.shape[1], width):
         part = slice(first, first + width)
         logits = answer(part)
         answers = _answers(logits, labels[:, part], asked, clients)
@@ -219,6 +204,43 @@ def _grade(paper: _Paper, models: Models, clients: IntArray) -> Accuracies:
         for measure in measures
         for name in asked
     }
+
+
+def _asking(
+    paper: _Paper, models: Models, rows: Tensor, clients: IntArray
+) -> Callable[[slice], Tensor]:
+    """What gives the logits, [C, B, K], of some of the images in rows [C, ...]. Where all clients
+    have one model, it answers for them, and each image is put to it once."""
+    method, task = paper.federation.method, paper.task
+    one = alike.one_of(models)
+    text = method.encode((one or models).params, task)
+
+    def answer(part: slice) -> Tensor:
+        here = rows[:, part]
+        if one is None:
+            logits = method.logits(models.params, text, _batch(paper, here, models), task)
+        else:
+            each, place = here.unique(return_inverse=True)
+            logits = method.logits(one.params, text, _batch(paper, each[None], one), task)
+            logits = logits[0, place.to(logits.device)]
+        _refuse_infinite(logits, here >= 0, paper.index, None if models.alone else clients)
+        return logits
+
+    return answer
+
+
+def _images_at_once(paper: _Paper, answer: Callable[[slice], Tensor], rows: Tensor) -> int:
+    """How many columns of rows [C, B] are answered in one go."""
+    if rows.shape[1] < 2:
+        return 1
+    test = paper.test
+    patches = max(1 if t is None else t.shape[1] for t in (test.patches, test.embedded))
+    # Where one model answers for all clients, a column takes what its different images take.
+    widest = int(alike.distinct(rows).argmax())
+    elements = len(rows) * len(paper.exam.classes) * patches
+    return images_at_once(
+        lambda: answer(slice(widest, widest + 1)), elements, paper.federation.device, paper.chunk
+    )
 
 
 def _batch(paper: _Paper, rows: Tensor, models: Models) -> Batch:
@@ -261,7 +283,7 @@ def _refuse_infinite(logits: Tensor, mask: Tensor, index: int, clients: IntArray
     """A logit that is not finite would silently become a wrong answer. clients: of the rows."""
     if bool(logits.sum().isfinite()):  # as no sum is with such a logit; a tenth of the time
         return
-    broken = ~logits.isfinite().all(-1) & mask
+    broken = ~logits.isfinite().all(-1) & mask.to(logits.device)
     if bool(broken.any()):
         row = int(broken.any(1).int().argmax())
         raise Diverged(index, None if clients is None else int(clients[row]), "a logit")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_federation import Make, images
 
-from fplbench.engine import chunks
+from fplbench.engine import alike, chunks
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import evaluate
 from fplbench.engine.federation import Federation
@@ -79,6 +79,13 @@ class Noting(registry.methods().get("maple")):  # type: ignore[misc]
         return found
 
 
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that start alike are asked one by one all the same."""
+    monkeypatch.setattr(alike, "one_of", lambda models: None)
+
+
+@pytest.mark.usefixtures("apart")
 def test_images_that_take_more_than_their_logits_come_fewer_at_a_time(
     federation: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +108,7 @@ def test_images_that_take_more_than_their_logits_come_fewer_at_a_time(
         assert found[name] == pytest.approx(values), name
 
 
+@pytest.mark.usefixtures("apart")
 def test_a_shortage_of_memory_leaves_fewer_images_too(
     federation: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
