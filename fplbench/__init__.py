@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fplbench.records.results import load_clients, load_history, load_results
 
 __version__ = "0.1.0"
+BEGAN = time.perf_counter()  # of this process's own work, nearly; for the time of its start
 __all__ = ["__version__", "load_clients", "load_history", "load_results"]
 
 

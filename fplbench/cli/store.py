@@ -16,13 +16,19 @@ def status(
     path: Store = Path("results/runs"),
     watch: Annotated[bool, typer.Option("--watch", help="Look again until Ctrl-C.")] = False,
     every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2)] = 5.0,
+    times: Annotated[
+        bool, typer.Option("--times", help="Show where the cells' seconds went instead.")
+    ] = False,
 ) -> None:
     """Show what is done, what runs where, what failed and why, what is left, and the time left.
 
     Ends with exit code 1 if a cell has failed or diverged.
     """
+    from fplbench.grid import phases
     from fplbench.grid import status as grid_status
 
+    if times:
+        raise typer.Exit(phases.show(path, out))
     raise typer.Exit(grid_status.show(path, every if watch else None, out))
 
 

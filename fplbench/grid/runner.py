@@ -146,6 +146,8 @@ def run_cell(
     """
     hardware.reset_peak(bench.device)
     tally, method = Tally(bench.device, bench.measures()), bench.method(cell)
+    if (start := process.start_seconds()) is not None:
+        tally.times["start"] = start
     federation = chunk = failure = None
     try:
         federation, test = _federation(cell, bench, method, tally, on_encoded)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+from fplbench import BEGAN
 from fplbench.errors import UserError
 
 
@@ -38,6 +40,19 @@ def keep_freed_memory() -> bool:
         return False
     mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
     return bool(mallopt(mmap_threshold, 2**30)) and bool(mallopt(trim_threshold, 2**31 - 1))
+
+
+_reached = False
+
+
+def start_seconds() -> float | None:
+    """What this process has spent before its first cell: Python's own start is not in it, torch's
+    and the plug-ins' imports are. None once that was told."""
+    global _reached
+    if _reached:
+        return None
+    _reached = True
+    return time.perf_counter() - BEGAN
 
 
 @contextmanager

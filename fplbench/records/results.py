@@ -209,7 +209,7 @@ def _rows(
         **_seconds_round(record),
         **_step(record),
         "peak_bytes": record.peak_bytes,
-        "hardware": _hardware(record),
+        "hardware": hardware(record),
         "on_gpu": str(record.hardware.get("device", "")).startswith("cuda"),
         "notes": "\n".join(record.notes),
         "changed": None if record.changed is None else "\n".join(record.changed),
@@ -298,7 +298,7 @@ def _step(record: Record) -> Row:
     return {"step_bytes": None if record.trainable_parameters else 0, "clients_at_once": None}
 
 
-def _hardware(record: Record) -> str | None:
+def hardware(record: Record) -> str | None:
     """What the times were measured on, in a few words."""
     known = record.hardware
     if "gpu" in known:

@@ -12,7 +12,7 @@ from make_records import make_record, write_done, write_stopped
 from rich.console import Console
 
 from fplbench.errors import UserError
-from fplbench.grid import check, plan, status
+from fplbench.grid import check, phases, plan, status
 from fplbench.grid.claims import Claims
 from fplbench.grid.plan import Planned
 from fplbench.records.record import Record
@@ -137,3 +137,23 @@ def test_check_names_what_killed_runs_left(store: Store) -> None:
 )
 def test_a_time_is_in_a_unit_that_fits(seconds: float, shown: str) -> None:
     assert plan.duration(seconds) == shown
+
+
+def test_times_are_told_of_each_phase(store: Store) -> None:
+    for seed, start in enumerate([4.0, 0.0]):
+        times = {"features": 1.0, "train": 5.0, "evaluate": 3.0, "total": 10.0}
+        times |= {"start": start} if start else {}
+        write_done(store, make_record(seed=seed, times=times))
+    text, code = said(phases.show, store.root)
+    (row,) = (line.split() for line in text.splitlines() if line.startswith("  "))
+    assert code == 0
+    assert row[-7:] == ["2", "2.00", "1.00", "5.00", "3.00", "1.00", "12.00"]
+    assert "2 cells, 24 s of computing: start 4 s, features 2 s, train 10 s, evaluate 6 s, " in text
+
+
+def test_times_of_nothing_are_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no folder"):
+        phases.show(tmp_path / "nowhere", Console())
+    write_done(store, make_record(times={}))
+    with pytest.raises(UserError, match="no cell in .* has its times"):
+        phases.show(store.root, Console())
