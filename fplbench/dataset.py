@@ -118,12 +118,15 @@ class Data:
 
 
 class Dataset(Plugin):
-    """One data set; the class attributes are what `fplbench list datasets` shows."""
+    """One data set; the class attributes are what `fplbench list datasets` shows.
+
+    default_scenario: where a run names none; "" is the one that is usual for such data.
+    """
 
     kind = "data set"
     texts = ("summary",)
     summary: ClassVar[str]
-    default_scenario: ClassVar[str] = "base2novel"
+    default_scenario: ClassVar[str] = ""
     source: ClassVar[str] = ""
 
     @classmethod
@@ -156,7 +159,6 @@ class Joined(Dataset):
 
     name = "NAME+OTHER"
     summary = "several data sets in one federation"
-    default_scenario = "federation"
 
     def missing(self, root: Path | None) -> str | None:
         found = [sentence for part in self.parts if (sentence := part().missing(root))]

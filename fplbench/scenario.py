@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +129,8 @@ class Scenario(Plugin):
     training_defaults: settings of the training (rounds, local_epochs, participation, ...) where
     the user names none. headline: the metrics of the main table, in its order, of those that are
     measured. trade_off: two metrics, fitting one's own data (x) against everything else (y).
+    usual_for: the data sets it is for where neither they nor a run name a scenario: "one" is any,
+    "several" those that are joined.
     lists: settings in whose text commas separate what belongs together, and are not swept.
     titles, meanings: of metrics that only this scenario asks for, and of others that it calls
     otherwise: the head of a column, and a clause that explains it where the head does not.
@@ -142,6 +144,7 @@ class Scenario(Plugin):
     training_defaults: ClassVar[Mapping[str, float | int]] = {}
     headline: ClassVar[tuple[str, ...]] = ("local", "global")
     trade_off: ClassVar[tuple[str, str]] = ("local", "global")
+    usual_for: ClassVar[Literal["", "one", "several"]] = ""
     lists: ClassVar[frozenset[str]] = frozenset()
     titles: ClassVar[Mapping[str, str]] = {}
     meanings: ClassVar[Mapping[str, str]] = {}

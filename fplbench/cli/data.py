@@ -147,9 +147,10 @@ def partition(
 
     options = {name: written(text) for name, text in flags.given(SCENARIO, given).items()}
     (cls,) = overview.there([name], plugins or [], data_root)
+    scenarios = registry.scenarios(plugins or [])
     chosen = holdings.chosen_scenario(
-        registry.scenarios(plugins or []),
-        scenario or cls.default_scenario,
+        scenarios,
+        scenario or registry.usual(cls, scenarios),
         options,
         assignments(settings or []),
     )

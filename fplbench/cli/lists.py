@@ -65,7 +65,10 @@ def _listing(kind: Kind, plugins: Sequence[Path], root: Path | None) -> Renderab
     if kind is Kind.backbones:
         return _backbones()
     found = getattr(registry, kind.value)(plugins)
-    table = _datasets(found, root) if kind is Kind.datasets else TABLES[kind](found)
+    if kind is Kind.datasets:
+        table = _datasets(found, registry.scenarios(plugins), root)
+    else:
+        table = TABLES[kind](found)
     return Group(table, *_broken(found))
 
 
@@ -87,12 +90,13 @@ def _methods(methods: Found[Method] | Found[Strategy]) -> Table:
     return table
 
 
-def _datasets(datasets: Found[Dataset], root: Path | None) -> Table:
+def _datasets(datasets: Found[Dataset], scenarios: Found[Scenario], root: Path | None) -> Table:
     table = _table("name", "scenario", "here", "what it is", "from")
     for name, cls in datasets.classes.items():
         here = "" if cls.wants else "yes" if cls().missing(root) is None else "no"
         what, name = cls.summary, f"{name}:{cls.wants}" if cls.wants else name
-        _row(table, name, cls.default_scenario, here, what, datasets.origins[cls.name])
+        usual = registry.usual(cls, scenarios)
+        _row(table, name, usual, here, what, datasets.origins[cls.name])
     return table
 
 

@@ -20,7 +20,7 @@ from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
 from fplbench.method import Method
 from fplbench.plugins.base import Settings, refusals
-from fplbench.plugins.registry import Found
+from fplbench.plugins.registry import Found, usual
 from fplbench.plugins.written import Swept, read, takes_text
 from fplbench.scenario import Scenario
 from fplbench.spec import FLAGS, OWN, Cell, Json, Request, Training
@@ -63,7 +63,7 @@ def expand(
     asked = [
         (name, scenario)
         for name, cls in sets.items()
-        for scenario in request.scenarios or (cls.default_scenario,)
+        for scenario in request.scenarios or (usual(cls, bench.scenarios),)
     ]
     ways = _look_up((n for n in request.strategies if n != OWN), bench.strategies, problems)
     scenarios = _look_up(dict.fromkeys(name for _, name in asked), bench.scenarios, problems)

@@ -37,7 +37,7 @@ def show(root: Path, out: Console) -> int:
     table.add_column("Method", no_wrap=True)
     for head in ("cells", *PHASES, "rest", "total"):
         table.add_column(head, justify="right")
-    before = None
+    before = ""
     for cells in _alike(timed):
         first = cells[0]
         where = f"{first.dataset}, {first.scenario}"
@@ -50,7 +50,7 @@ def show(root: Path, out: Console) -> int:
     shares = ", ".join(
         f"{name} {duration(seconds)}" for name, seconds in every.items() if name != "total"
     )
-    hosts = sorted({where for record in timed if (where := hardware(record))})
+    hosts = sorted({each for record in timed if (each := hardware(record))})
     out.print(
         Group(
             table,

@@ -136,6 +136,13 @@ def scenarios(plugins: Sequence[Path] | None = ()) -> Found[Scenario]:
     return _find(Scenario, "fplbench.scenarios", plugins)  # type: ignore[type-abstract]
 
 
+def usual(dataset: type[Dataset], found: Found[Scenario]) -> str:
+    """The scenario of a data set where nobody names one: its own, or the one usual for such."""
+    kind = "several" if dataset.parts else "one"
+    every = (name for name, cls in found.classes.items() if cls.usual_for == kind)
+    return dataset.default_scenario or next(every)
+
+
 def metrics(plugins: Sequence[Path] = ()) -> Found[Measure]:
     """All measures; `plugins` are folders beside those of FPLBENCH_PLUGINS."""
     from fplbench.plugins.measure import Measure

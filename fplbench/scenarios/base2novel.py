@@ -19,6 +19,7 @@ class Base2Novel(ByClass):
 
     name = "base2novel"
     summary = "base classes dealt without overlap, few shots; tested on own, base and novel classes"
+    usual_for = "one"
     training_defaults: ClassVar = FEDPGP
     headline = ("local", "base", "novel", "hm", "cm")
     trade_off = ("local", "novel")

@@ -47,6 +47,7 @@ class Federation(Scenario):
     summary = (
         "clients hold classes of different data sets; tested on each one's base, novel classes"
     )
+    usual_for = "several"
     training_defaults: ClassVar = FEDPGP
     headline = ("local", "base", "novel", "hm", "transfer")
     trade_off = ("local", "novel")

@@ -155,5 +155,5 @@ def test_times_of_nothing_are_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no folder"):
         phases.show(tmp_path / "nowhere", Console())
     write_done(store, make_record(times={}))
-    with pytest.raises(UserError, match="no cell in .* has its times"):
+    with pytest.raises(UserError, match=r"no cell in .* has its times"):
         phases.show(store.root, Console())

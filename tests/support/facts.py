@@ -24,7 +24,7 @@ def row(cls: type[OnDisk]) -> str:
     numbers = f"{cls.images:,}" if cls.images else "not published"
     template = ", ".join(f"`{each}`" for each in cls.templates)
     parts = (f"`{cls.name}`", f"{cls.classes:,}", numbers, splits(cls), template)
-    return f"| {' | '.join((*parts, f'`{cls.default_scenario}`'))} |"
+    return f"| {' | '.join((*parts, f'`{registry.usual(cls, registry.scenarios())}`'))} |"
 
 
 def splits(cls: type[OnDisk]) -> str:
