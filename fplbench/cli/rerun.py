@@ -17,7 +17,7 @@ from fplbench.machine.place import Place
 from fplbench.plugins import registry
 
 if TYPE_CHECKING:
-    from fplbench.grid.again import Number
+    from fplbench.records.agreement import Number
     from fplbench.records.record import Record
 
 ROUNDING = 0.5
@@ -46,7 +46,7 @@ def rerun(
     Ends with exit code 1 if a number moved by more than rounding does.
     """
     record = _chosen(path, cell)
-    from fplbench.grid.again import compared
+    from fplbench.records.agreement import compared
 
     with TemporaryDirectory() as scratch:
         place = Place(
@@ -113,9 +113,11 @@ def _told(numbers: list[Number]) -> int:
     """Says whether the numbers came out again; the exit code. UserError: there are none."""
     if not numbers:
         raise UserError("The cell of today has none of the record's metrics: nothing to compare.")
-    moved = sorted(numbers, key=lambda each: -abs(each[1] - each[2]))
+    from fplbench.records.agreement import apart, furthest_first
+
+    moved = furthest_first(numbers)
     name, before, now = moved[0]
-    far = abs(before - now)
+    far = apart(moved[0])
     if far == 0:
         out.print(f"All {len(moved)} numbers came out again, to the last bit.")
     elif far < ROUNDING:
@@ -125,8 +127,7 @@ def _told(numbers: list[Number]) -> int:
         )
     else:
         out.print("These numbers did not come out again:")
-        for name, before, now in moved:
-            if abs(before - now) >= ROUNDING:
-                out.print(f"  {name}: {before:.2f} in the record, {now:.2f} now", markup=False)
+        for name, before, now in (each for each in moved if apart(each) >= ROUNDING):
+            out.print(f"  {name}: {before:.2f} in the record, {now:.2f} now", markup=False)
         return 1
     return 0

@@ -1,20 +1,14 @@
-"""A cell once more: what a record is of, and whether its numbers came out again."""
+"""A cell once more: what a record is of, and whether it can be made again."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from pydantic import ValidationError
 
 from fplbench.features.stock import Workbench
 from fplbench.grid.jobs import Job
 from fplbench.grid.stale import Made, earlier
-from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records.record import Record
 from fplbench.spec import Cell
-
-Number = tuple[str, float, float]
-"""A metric, its mean before and now."""
 
 
 def cell_of(record: Record) -> Cell | None:
@@ -40,11 +34,3 @@ def job_of(record: Record, bench: Workbench) -> tuple[Job | None, str]:
     made = Made(cell, identity, bench.code(cell, kind))
     reasons = [why for _, why in earlier([made], [record])]
     return job, reasons[0] if reasons else "something that makes it changed"
-
-
-def compared(before: Record, now: Record) -> Iterator[Number]:
-    """Every metric that both have, of every measure."""
-    for measure in (DEFAULT, *before.measures):
-        mine, theirs = before.numbers(measure), now.numbers(measure)
-        for question in mine.keys() & theirs.keys():
-            yield metric(question, measure), mine[question].mean, theirs[question].mean

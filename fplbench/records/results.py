@@ -22,6 +22,7 @@ from fplbench.metrics.accuracy import Accuracy
 from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records import packed
 from fplbench.records.record import Record
+from fplbench.records.settings import Row, settings_of
 from fplbench.records.starts import Found, drawn, numbers, repeats, spread
 from fplbench.records.store import (
     DamagedRecord,
@@ -31,7 +32,6 @@ from fplbench.records.store import (
 )
 from fplbench.records.words import scale
 from fplbench.scenario import Settings as ScenarioSettings
-from fplbench.spec import OWN
 
 CELL = ["id", "status", "method", "title", "dataset", "scenario", "backbone", "seed", "finished"]
 RESULTS = [
@@ -65,8 +65,6 @@ HEADLINES = {
         "not every one of the last five rounds was evaluated (--set evaluations=ROUNDS)",
     )
 }
-
-Row = dict[str, JsonValue]
 
 
 class DamagedRecordWarning(UserWarning):
@@ -358,28 +356,6 @@ def _shortest(table: pd.DataFrame, column: str, known: Sequence[str]) -> pd.Seri
 
 def _by_length(name: str) -> tuple[int, str]:
     return len(name), name
-
-
-def settings_of(record: Record) -> Row:
-    """A cell's settings and identities, by their columns in the tables."""
-    travel: dict[str, JsonValue] = {}
-    if record.strategy != OWN:  # tables tell variants of a method apart by its settings
-        travel["strategy"] = record.strategy
-        for name, setting in record.strategy_settings.items():
-            if f"set.{record.strategy}.{name}" in (record.changed or ()):
-                travel[f"{record.strategy}.{name}"] = setting
-    own: dict[str, JsonValue] = {**record.settings, **travel}
-    groups: dict[str, Mapping[str, JsonValue]] = {
-        "set": own,
-        "scen": record.scenario_settings,
-        "train": record.training,
-        "ident": {"protocol": record.protocol, **record.identity},
-    }
-    return {
-        f"{prefix}.{name}": json.dumps(value) if isinstance(value, list | dict) else value
-        for prefix, group in groups.items()
-        for name, value in group.items()
-    }
 
 
 def _in_order(first: list[str], rows: list[Row]) -> list[str]:

@@ -17,8 +17,10 @@ import fplbench
 from fplbench.errors import UserError
 from fplbench.plugins.measure import DEFAULT
 from fplbench.records import packed
+from fplbench.records.agreement import furthest_first, of_headline
 from fplbench.records.record import Record
-from fplbench.records.results import Row, results_of, settings_of
+from fplbench.records.results import results_of
+from fplbench.records.settings import Row, settings_of
 from fplbench.records.starts import Found
 from fplbench.records.store import Problem
 from fplbench.report.groups import OF_METHOD, OPTIMIZER, WITHOUT_EFFECT, show
@@ -113,13 +115,10 @@ def _apart(mine: Record, theirs: Record) -> tuple[float, str]:
     """The headline metric in which two records of a cell differ most, and by how much."""
     if mine.status != theirs.status:
         return math.inf, f"{mine.status} here, {theirs.status} in the reference"
-    both = [name for name in mine.metrics if name in theirs.metrics]
-    names = [name for name in mine.headline or both if name in both]
-    pairs = {name: (mine.metrics[name].mean, theirs.metrics[name].mean) for name in names}
-    if not pairs:
+    numbers = furthest_first(of_headline(mine, theirs))
+    if not numbers:
         return 0.0, ""
-    most = max(pairs, key=lambda name: abs(pairs[name][0] - pairs[name][1]))
-    here, there = pairs[most]
+    most, here, there = numbers[0]
     return abs(here - there), f"{title(most, mine.about)} {here:.2f}, reference {there:.2f}"
 
 
