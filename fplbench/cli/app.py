@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from fplbench.cli import exam, lists, machine, report, store
+from fplbench.cli import exam, lists, machine, packs, report, store
 from fplbench.cli.attack import attack
 from fplbench.cli.consoles import err
 from fplbench.cli.data import app as data
@@ -41,7 +41,8 @@ app.command()(at_home(new))
 app.command()(at_home(report.tables))
 app.command()(at_home(report.plots))
 app.command()(at_home(report.report))
-app.command()(at_home(report.pack))
+app.command()(at_home(packs.pack))
+app.command()(at_home(packs.merge))
 app.command()(at_home(machine.doctor))
 app.add_typer(data, name="data")
 app.add_typer(machine.cache, name="cache")

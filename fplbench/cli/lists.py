@@ -169,10 +169,10 @@ def _backbones() -> Group:
 
 def _shown(path: Path) -> Iterator[RenderableType]:
     """One record in full, or a line for each record of a folder."""
-    from fplbench.records import packed
     from fplbench.records.record import Record
+    from fplbench.records.results import read_all
     from fplbench.records.starts import nudge
-    from fplbench.records.store import cell_folders, is_cell, read_or_explain, read_record
+    from fplbench.records.store import is_cell, read_record
 
     if not path.exists():
         raise UserError(f"There is nothing at {path}: give a cell's folder or a folder of cells.")
@@ -181,15 +181,16 @@ def _shown(path: Path) -> Iterator[RenderableType]:
     if is_cell(path):
         yield from _record(read_record(path))
         return
-    table = _table("cell", "status", "metrics (%)")
+    outcomes = read_all(path)
+    known = any(isinstance(found, Record) and found.source for _, found in outcomes)
+    table = _table("cell", "status", "metrics (%)", *(["from"] if known else []))
     problems = []
-    here = [(folder, read_or_explain(folder)) for folder in cell_folders(path)]
-    for place, found in [*here, *packed.outcomes(path)]:
+    for place, found in outcomes:
         if isinstance(found, Record):
             means = ", ".join(f"{name} {m.mean:.1f}" for name, m in found.metrics.items())
             name = str(place.relative_to(path)) if place.is_dir() else found.id
             start = f", moved start {nudge(found)}" if nudge(found) else ""
-            _row(table, name, found.status + start, means)
+            _row(table, name, found.status + start, means, *([found.source] if known else []))
         else:
             problems.append(Text(found.message, style="red"))
     if not table.row_count and not problems:
@@ -208,6 +209,8 @@ def _record(record: Record) -> Iterator[RenderableType]:
     named = ("status", "method", "strategy", "dataset", "scenario", "backbone", "seed", "protocol")
     for name in named:
         _row(facts, name, str(getattr(record, name)))
+    if record.source:
+        _row(facts, "from", record.source)
     settings = ("settings", "strategy_settings", "scenario_settings", "training")
     for name in (*settings, "identity", "versions", "hardware"):
         values = getattr(record, name)

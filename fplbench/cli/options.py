@@ -43,6 +43,10 @@ Jobs = Annotated[
     int | None, typer.Option(help="Processes at a time; by default one on each device.", min=1)
 ]
 
+Results = Annotated[
+    Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")
+]
+
 
 def listed(text: str | None, flag: str) -> tuple[str, ...] | None:
     """Names with commas between, each once; None where the flag was not given."""

@@ -9,15 +9,12 @@ from typing import Annotated
 import typer
 
 from fplbench.cli.consoles import err, out
-from fplbench.cli.options import Plugins, listed
+from fplbench.cli.options import Plugins, Results, listed
 from fplbench.errors import UserError
 from fplbench.plugins import registry
 from fplbench.plugins.format import Format
 from fplbench.plugins.measure import DEFAULT
 
-Results = Annotated[
-    Path, typer.Argument(help="A folder with records, at any depth, or a packed file.")
-]
 Reference = Annotated[
     bool,
     typer.Option(
@@ -131,17 +128,6 @@ def report(
     from fplbench.report import write as reporting
 
     reporting.write_page(results, output or _beside(results, "report.html"), reference, out, err)
-
-
-def pack(
-    results: Results,
-    file: Annotated[Path, typer.Argument(help="The file to write, *.jsonl or *.jsonl.gz.")],
-) -> None:
-    """Pack all records into one file to publish or commit: a line a cell, no tensors and no
-    histories. tables, plots, report and show read it like a folder."""
-    from fplbench.report import write as reporting
-
-    reporting.pack(results, file, out, err)
 
 
 def _formats(names: str | None, siunitx: bool, plugins: list[Path]) -> list[Format]:

@@ -110,6 +110,8 @@ class Record(_Model):
     peak_bytes: the most memory at any time: on a GPU what the cell's tensors took; else what the
     whole process took, with what it kept of earlier cells, so it tells no cells apart; None where
     the system does not tell.
+    source: who packed the record, or the file that it came from, as packs keep it beside records;
+    "" in a cell's own folder, whose record.json has no such field.
     """
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
@@ -154,6 +156,7 @@ class Record(_Model):
     error: Failure | None = None
     started: str = ""
     finished: str = ""
+    source: str = Field("", exclude=True)
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
 

@@ -42,7 +42,7 @@ RESULTS = [
     *["seconds_round", "seconds_round_least", "seconds_round_most", "step_bytes"],
     *["clients_at_once", "peak_bytes", "hardware", "on_gpu", "notes", "changed"],
     *["headline", "trade_off", "words", "about", "measure", "scales", "facts"],
-    "path",
+    *["source", "path"],
 ]
 CLIENTS = [*CELL, "metric", "client", "train_size", "value"]
 HISTORY = [*CELL, "round"]
@@ -169,19 +169,23 @@ def history_of(found: Found, problems: list[Problem]) -> pd.DataFrame:
 def read_cells(path: Path | str) -> tuple[Found, list[Problem]]:
     """The cells under a folder or of a packed file, each once and done ones first, moved starts
     among them, with where they lie; and what could not be read."""
-    root = Path(path)
-    if not root.exists():
-        raise UserError(
-            f"there are no results in {root}: no such folder; `fplbench run` makes them, "
-            "or name the folder that --out named"
-        )
-    outcomes = [(folder, read_or_explain(folder)) for folder in cell_folders(root)]
-    outcomes += packed.outcomes(root)
+    outcomes = read_all(Path(path))
     found = [(folder, record) for folder, record in outcomes if isinstance(record, Record)]
     done_first = sorted(found, key=lambda cell: cell[1].status != "done")
     once = {record.id: (folder, record) for folder, record in reversed(done_first)}
     problems = [outcome for _, outcome in outcomes if isinstance(outcome, Problem)]
     return sorted(once.values(), key=lambda cell: (str(cell[0]), cell[1].id)), problems
+
+
+def read_all(root: Path) -> packed.Outcomes:
+    """The cells under a folder or of a packed file, as often as they are there."""
+    if not root.exists():
+        raise UserError(
+            f"there are no results in {root}: no such folder; `fplbench run` makes them, "
+            "or name the folder that --out named"
+        )
+    here: packed.Outcomes = [(folder, read_or_explain(folder)) for folder in cell_folders(root)]
+    return here + packed.outcomes(root)
 
 
 def _cell(record: Record) -> Row:
@@ -218,6 +222,7 @@ def _rows(
         "facts": json.dumps({name: fact.model_dump() for name, fact in record.facts.items()}),
         "measure": measure or DEFAULT,
         "scales": json.dumps({name: one.model_dump() for name, one in scales.items()}),
+        "source": record.source,
         "path": str(folder),
     }
     if record.status != "done":

@@ -57,6 +57,7 @@ def cell(folder: Path, record: Record, pool: Pool, titles: Mapping[str, str]) ->
         "command": command.line(record),
         "started": record.started,
         "finished": record.finished,
+        "source": record.source,
         "metrics": _numbers(record.metrics, ACCURACY),
         "measured": [
             {

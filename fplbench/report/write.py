@@ -16,8 +16,8 @@ from rich.console import Console
 from fplbench.errors import UserError
 from fplbench.plugins.format import Format
 from fplbench.plugins.measure import DEFAULT, metric
-from fplbench.records import packed
 from fplbench.records.atomic import OUT, require_writable
+from fplbench.records.record import Record
 from fplbench.records.results import (
     HEADLINES,
     DamagedRecordWarning,
@@ -147,15 +147,13 @@ def write_page(results: Path, output: Path, reference: bool, out: Console, err: 
     _name([page(found, problems, output, titles(table), table)], out)
 
 
-def pack(results: Path, file: Path, out: Console, err: Console) -> None:
-    """Pack the records into a file and name it. A cell that cannot be read would be missing
-    without a word from then on, so it is refused."""
+def packable(results: Path, file: Path, err: Console) -> list[Record]:
+    """The records that go into a file, which may lie among them or be all of them. A cell that
+    cannot be read would be missing without a word from then on, so it is refused."""
     found, problems = records(results, err, moved=True)
     if problems:
         raise UserError("Nothing was packed: mend what cannot be read, or move it elsewhere.")
-    whole = [record for place, record in found if place != file]
-    packed.write(whole, file)
-    out.print(f"{len(whole)} cells: {file}", markup=False, soft_wrap=True)
+    return [record for place, record in found if results == file or place != file]
 
 
 def read(results: Path, err: Console) -> pd.DataFrame:

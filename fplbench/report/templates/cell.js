@@ -23,6 +23,7 @@ function showCell(cell) {
       cell.status === "done" ? {} : { class: "bad" },
       `Status: ${cell.status}. From ${cell.started || "?"} to ${cell.finished || "?"}.`,
     ),
+    cell.source ? make("p", {}, `It came from ${cell.source}.`) : null,
     make(
       "p",
       {},

@@ -1,0 +1,1 @@
+"""The formats of packed records, a file each."""
