@@ -13,7 +13,8 @@ from fplbench.cli.options import Results
 from fplbench.errors import UserError
 
 Written = Annotated[
-    Path | None, typer.Option("-o", "--out", help="The file to write, *.jsonl or *.jsonl.gz.")
+    Path | None,
+    typer.Option("-o", "--out", help="The file to write: *.jsonl, *.jsonl.gz or *.parquet."),
 ]
 
 

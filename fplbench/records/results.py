@@ -33,6 +33,10 @@ from fplbench.records.store import (
 from fplbench.records.words import scale
 from fplbench.scenario import Settings as ScenarioSettings
 
+# Where pyarrow is installed, pandas would keep texts with it, which refuses names of files that are
+# no UTF-8.
+pd.set_option("mode.string_storage", "python")
+
 CELL = ["id", "status", "method", "title", "dataset", "scenario", "backbone", "seed", "finished"]
 RESULTS = [
     *CELL,
