@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from fplbench.plugins.measure import metric
+from fplbench.records import command
+from fplbench.records.record import Record
 from fplbench.report import captions
 from fplbench.report.entries import Entry
 from fplbench.report.groups import Group
@@ -45,12 +47,16 @@ class _Part:
 
 
 def boards(
-    group: Group, others: Sequence[Group], places: Mapping[str, int], titles: Mapping[str, str]
+    group: Group,
+    others: Sequence[Group],
+    places: Mapping[str, int],
+    titles: Mapping[str, str],
+    records: Mapping[str, Record],
 ) -> list[Json]:
     """One for the averages and ranks over data sets, then one for each.
 
     others: the same cells by other measures. places: a cell's id -> its place in the page's list
-    of cells.
+    of cells. records: by a cell's id, for the commands that make them again.
     """
     found = []
     for data in group.columns:
@@ -64,12 +70,12 @@ def boards(
             if measured := _measured(other, data):
                 table = by_data_set(other, "headline", {data: measured})
                 parts.append(_Part(other, table, "more"))
-        found.append(_board(group, data, parts, places, titles))
+        found.append(_board(group, data, parts, places, titles, records))
     over = [_Part(group, table, table.kind) for table in lay_out(group, ("average", "rank"))]
     if not over:
         return found
     over += [_Part(each, table, "more") for each in others for table in lay_out(each, ("average",))]
-    return [_board(group, "", over, {}, titles), *found]
+    return [_board(group, "", over, {}, titles, records), *found]
 
 
 def _measured(group: Group, data: str) -> list[str]:
@@ -84,6 +90,7 @@ def _board(
     parts: Sequence[_Part],
     places: Mapping[str, int],
     titles: Mapping[str, str],
+    records: Mapping[str, Record],
 ) -> Json:
     """data: its name, "" for all of the group's together."""
     style = looks(group.methods, titles)
@@ -118,6 +125,7 @@ def _board(
             for row in ran
         ],
         "tex": tabular(first),
+        "commands": [*command.lines(records[i] for i in first.cells if i in records)],
         "trade": list(group.trade_off) if data else None,
     }
 

@@ -55,3 +55,11 @@ def beyond_pdflatex(text: str) -> bool:
 def markdown(text: object) -> str:
     """One line of text in which nothing is markup, also within a table."""
     return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split())).replace("\\<", "&lt;")
+
+
+def comment(text: object) -> str:
+    """One line of a comment of LaTeX or HTML, which nothing in it ends."""
+    line = " ".join(str(text).splitlines())
+    return "".join(letter if letter.isprintable() else "?" for letter in line).replace(
+        "-->", "-- >"
+    )

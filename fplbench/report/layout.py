@@ -39,7 +39,8 @@ class Layout:
     heads: (data set, its columns' titles); quantities: the columns' names in the tidy table; a
     row's entries are in the same order. corner: what the rows are.
     caption: sentences; over: the last of them, what the numbers are a mean of; notes: what the
-    entries leave unsaid.
+    entries leave unsaid. cells: the ids of those behind the numbers; commands: that make them
+    again, where the records are known.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Layout:
     notes: list[str] = field(default_factory=list)
     corner: str = "Method"
     over: str = ""
+    cells: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
 
     @property
     def titles(self) -> list[tuple[str, str]]:
@@ -199,6 +202,7 @@ def _layout(
         [only] if only else group.columns if kind in ("average", "rank") else [h for h, _ in heads]
     )
     caption = captions.caption(group, kind, data, [row.entries for row in rows])
+    behind = group.frame["column"].isin([only] if only else group.columns)
     return Layout(
         name="-".join(map(file_name, parts)),
         kind=kind,
@@ -208,6 +212,7 @@ def _layout(
         caption=str(caption),
         over=caption.over,
         notes=notes,
+        cells=list(dict.fromkeys(group.frame.loc[behind, "id"])),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jinja2
 
 from fplbench.report.entries import FEWER, Entry
-from fplbench.report.escape import markdown
+from fplbench.report.escape import comment, markdown
 from fplbench.report.jinja import environment
 from fplbench.report.layout import Layout, Row
 
@@ -38,4 +38,4 @@ def rest(entry: Entry, row: Row) -> str:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    return environment(markdown=markdown, entry=entry, label=label)
+    return environment(markdown=markdown, entry=entry, label=label, comment=comment)

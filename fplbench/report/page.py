@@ -58,11 +58,12 @@ def write_page(
     called = about(results.sort_values("finished"))
     pool = Pool()
     places = {str(cell_id): place for place, cell_id in enumerate(r.id for _, r in cells)}
+    records = {record.id: record for _, record in cells}
     data = {
         "boards": [
             board
             for group in groups
-            for board in boards(group, others.get(group.name, []), places, titles)
+            for board in boards(group, others.get(group.name, []), places, titles, records)
         ],
         "cells": [cell(folder, record, pool, titles) for folder, record in cells],
         "pool": pool.values,

@@ -100,6 +100,7 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
             *_notes(cells, body, [*rows, *columns]),
         ],
         corner=", ".join("Method" if name == "method" else _bare(name) for name in rows),
+        cells=list(dict.fromkeys(cells["id"])),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from fplbench.errors import UserError
 from fplbench.plugins import registry
 from fplbench.plugins.format import Document, Format
 from fplbench.plugins.measure import DEFAULT
+from fplbench.records import command
 from fplbench.records.atomic import OUT, writing
+from fplbench.records.record import Record
 from fplbench.report.captions import sentence, setting
 from fplbench.report.entries import FEWER, Entry
 from fplbench.report.groups import Group, free_name, split
@@ -41,9 +43,10 @@ def write_tables(
     titles: Mapping[str, str],
     formats: Sequence[Format] | None = None,
     clients: pd.DataFrame | None = None,
+    records: Iterable[Record] = (),
 ) -> list[Path]:
     """Write all tables into a folder and return the files. clients: `load_clients`'s table, for
-    further tables of intervals.
+    further tables of intervals. records: of the cells, for the commands that make them again.
 
     tables.tex compiles by itself; it has the captions and \\input's NAME.tex, a bare tabular for
     each table. tables.md is for reading, tables.csv has every entry unrounded in a row of its
@@ -59,7 +62,7 @@ def write_tables(
         raise UserError("; ".join([*problems, NOTHING]))
     measure = groups[0].measure
     name = "tables" if measure == DEFAULT else f"tables-{measure}"
-    return _write(Document(name, tables, problems), out, formats)
+    return _write(Document(name, _with_commands(tables, records), problems), out, formats)
 
 
 def write_pivot(
@@ -68,11 +71,21 @@ def write_pivot(
     titles: Mapping[str, str],
     asked: Pivot,
     formats: Sequence[Format] | None = None,
+    records: Iterable[Record] = (),
 ) -> tuple[Layout, list[Path]]:
-    """Write one table of one's own choice: NAME.tex, NAME-page.tex that compiles, .md and .csv."""
-    table = pivot(results, titles, asked)
+    """Write one table of one's own choice: NAME.tex, NAME-page.tex that compiles, .md and .csv.
+    records: as in `write_tables`."""
+    (table,) = _with_commands([pivot(results, titles, asked)], records)
     problems = list(results.attrs.get("problems", []))
     return table, _write(Document(table.name, [table], problems), out, formats)
+
+
+def _with_commands(tables: Sequence[Layout], records: Iterable[Record]) -> list[Layout]:
+    known = {record.id: record for record in records}
+    return [
+        replace(table, commands=command.lines(known[i] for i in table.cells if i in known))
+        for table in tables
+    ]
 
 
 def _write(document: Document, out: Path, formats: Sequence[Format] | None) -> list[Path]:

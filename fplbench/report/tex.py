@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jinja2
 
 from fplbench.report.entries import Entry
-from fplbench.report.escape import beyond_pdflatex, latex
+from fplbench.report.escape import beyond_pdflatex, comment, latex
 from fplbench.report.jinja import environment
 from fplbench.report.layout import WIDEST, Layout, Row
 
@@ -49,7 +49,8 @@ def page(tables: Sequence[Layout], problems: Sequence[str], siunitx: bool = Fals
 
 @functools.cache
 def _environment(siunitx: bool) -> jinja2.Environment:
-    return environment(latex=latex, entry=siunitx_entry if siunitx else entry, label=label)
+    filled = siunitx_entry if siunitx else entry
+    return environment(latex=latex, entry=filled, label=label, comment=comment)
 
 
 def _fields(table: Layout, siunitx: bool) -> dict[str, object]:
@@ -66,6 +67,7 @@ def _fields(table: Layout, siunitx: bool) -> dict[str, object]:
     )
     return {
         "caption": table.caption,
+        "commands": table.commands,
         "corner": table.corner,
         "heads": table.heads,
         "titles": table.titles,

@@ -63,10 +63,11 @@ def write_tables(
     """
     require_writable(output, OUT)
     found, _, table = _read_beside(results, reference, err, measure)
+    cells = [record for _, record in found]
     clients = clients_of([] if headline else found, [], measure)
     if headline:
         table = with_headline(table, headline, *HEADLINES[headline])
-    _name(write(table, output, titles(table), formats, clients), out)
+    _name(write(table, output, titles(table), formats, clients, cells), out)
 
 
 def write_pivot(
@@ -97,7 +98,8 @@ def write_pivot(
     if headline:
         table = with_headline(table, headline, *HEADLINES[headline])
     wanted = Pivot(rows, columns, metrics, parse_where(where))
-    layout, files = pivot(table, output, titles(table), wanted, formats)
+    cells = [record for _, record in found]
+    layout, files = pivot(table, output, titles(table), wanted, formats, cells)
     out.print(screen_pivot(layout))
     _name(files, out)
 

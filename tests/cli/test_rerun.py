@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,3 +108,28 @@ def test_one_finished_cell_must_be_meant(
     code, _, err = run(["rerun", *(word.format(store=store) for word in words)])
     assert code == 2
     assert sentence in err
+
+
+def test_commands_of_many_cells_make_these_and_no_others(
+    run: Run, store: Path, tmp_path: Path
+) -> None:
+    """Two methods, one swept, on two data sets with two seeds, and a cell beside the product."""
+    where = ["--clients", "2", "--shots", "2", *SMALL, "--out", str(tmp_path), "--scenario", "iid"]
+    both = ["run", "--datasets", "digits,shapes", "--seeds", "0,1", *where]
+    assert (
+        run([*both, "--methods", "zeroshot,tipadapter", "--set", "tipadapter.alpha=[0.5,2]"])[0]
+        == 0
+    )
+    assert (
+        run(["run", "--methods", "zeroshot", "--datasets", "digits", "--seeds", "2", *where])[0]
+        == 0
+    )
+    records = Store(tmp_path).records()
+    lines = command.lines(records)
+    assert len(lines) < len(records) == 13
+    made: list[str] = []
+    for line in lines:
+        code, out, err = run([*shlex.split(line)[1:], "--out", str(tmp_path), "--dry-run"])
+        assert (code, ": 0 to run" in out) == (0, True), err
+        made += [row.split()[1] for row in out.splitlines() if row.startswith("done ")]
+    assert sorted(made) == sorted(record.id for record in records)

@@ -15,6 +15,7 @@ from make_records import TITLES, make_record, write_done, write_stopped
 
 import fplbench.report
 from fplbench.errors import UserError
+from fplbench.records import command
 from fplbench.records.record import Failure
 from fplbench.records.results import read_cells
 from fplbench.records.store import Store
@@ -147,6 +148,22 @@ def test_numbers_are_the_tables(page: Any, comparison: Path) -> None:
 
 
 @needs_browser
+def test_the_commands_that_make_a_board_again_are_of_all_its_cells(
+    page: Any, comparison: Path
+) -> None:
+    found = run(page, "return data.boards.map(b => [b.data, b.commands])")
+    records = [record for _, record in read_cells(comparison)[0]]
+    for name, commands in found:
+        mine = [r for r in records if name in ("", r.dataset)]
+        if name:
+            assert commands == command.lines(mine)
+        seeds = [line for line in commands if "--seeds 0,1,2" in line]
+        assert len(seeds) == len(commands) < len(mine)
+    shown = texts(page, "details pre code")
+    assert all("\n".join(commands) in shown for _, commands in found)
+    assert run(page, "return document.querySelectorAll('details[open]').length") == 0
+
+
 def test_a_cell_shows_all_of_its_record(page: Any, comparison: Path) -> None:
     record = next(r for _, r in read_cells(comparison)[0] if r.method == "fedpgp")
     run(page, "location.hash = 'cell=' + arguments[0]", record.id)

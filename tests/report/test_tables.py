@@ -408,3 +408,28 @@ def test_two_methods_of_one_title_stay_two_rows(tmp_path: Path) -> None:
     store_values(tmp_path, {"promptfl": [70.0], "coop": [80.0]})
     tables = layouts(load_results(tmp_path), {"promptfl": "Same", "coop": "Same"})
     assert [row.label for row in tables[0].rows] == ["Same, promptfl", "Same, coop"]
+
+
+def test_the_commands_that_make_a_tables_cells_are_comments_below_and_end_nowhere(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "runs")
+    for method in ("promptfl", "coop"):
+        for seed in range(2):
+            write_done(store, make_record(method, "digits", "personal", seed))
+            # A name that would end a comment of LaTeX or HTML.
+            write_done(store, make_record(method, "a-->\n\\input{x}", "personal", seed))
+    results = load_results(store.root)
+    write_tables(results, tmp_path, TITLES, records=store.records())
+    said = "fplbench run --methods coop,promptfl --datasets "
+    (tex,) = [
+        file.read_text() for file in tmp_path.glob("personal*.tex") if said in file.read_text()
+    ][:1]
+    lines = [line for line in tex.splitlines() if "fplbench run" in line]
+    assert lines
+    assert all(line.startswith(f"% {said}") for line in lines)
+    assert all("--scenario personal --seeds 0,1 " in line for line in lines)
+    assert "input{x}" not in "".join(x for x in tex.splitlines() if not x.startswith("%"))
+    text = (tmp_path / "tables.md").read_text()
+    assert said in text
+    assert text.count("<!--") == text.count("-->") == text.count("\n-->\n") > 0

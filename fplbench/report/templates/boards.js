@@ -49,6 +49,7 @@ function boardOf(board) {
       board.notes.map((note) => make("p", { class: "note" }, note)),
     ),
     latexOf(board),
+    commandsOf(board),
   );
   if (board.trade) whenSeen(plots, () => drawBoard(board, plots));
   return section;
@@ -181,15 +182,29 @@ function seedLink(place) {
 }
 
 function latexOf(board) {
-  const text = make("pre", { tabindex: "0" }, make("code", {}, board.tex));
+  return folded("LaTeX of this table", "Copy LaTeX", board.tex);
+}
+
+function commandsOf(board) {
+  const several = board.commands.length > 1;
+  return folded(
+    `The ${several ? "commands that make" : "command that makes"} its cells again`,
+    several ? "Copy commands" : "Copy command",
+    board.commands.join("\n"),
+  );
+}
+
+/* A text that is shown when it is asked for, with a button that copies it. */
+function folded(summary, button, content) {
+  const text = make("pre", { tabindex: "0" }, make("code", {}, content));
   return make(
     "details",
     {},
-    make("summary", {}, "LaTeX of this table"),
+    make("summary", {}, summary),
     make(
       "button",
-      { type: "button", click: (event) => copy(board.tex, event.currentTarget, text) },
-      "Copy LaTeX",
+      { type: "button", click: (event) => copy(content, event.currentTarget, text) },
+      button,
     ),
     text,
   );
