@@ -223,12 +223,14 @@ def _layout(
 ) -> Layout:
     labelled = [(row.label, row.entries) for row in rows]
     where = name if len(data) == 1 else f"{len(data)} data sets"
+    behind = group.frame[group.frame["column"].isin(data)]
     return Layout(
         name="-".join(map(file_name, [group.name, name, "intervals"])),
         kind="intervals",
         heads=[(where, list(heads.values()))],
         quantities=list(heads),
         rows=rows,
+        cells=list(dict.fromkeys(behind["id"])),
         caption=str(captions.caption(group, "intervals", data, [])),
         notes=[*captions.measure(group), *notes, *captions.entry_notes(labelled)],
         corner="Metric, method",
