@@ -20,7 +20,7 @@ from fplbench.plugins.measure import DEFAULT
 from fplbench.records.record import Scale
 from fplbench.records.results import LAST
 from fplbench.report import reference_rows
-from fplbench.report.words import About, about, headline, scale
+from fplbench.report.words import About, about, headline, measured, scale
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")
@@ -101,7 +101,8 @@ class Group:
 def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
     """The groups of `load_results`'s table of one measure, sorted by scenario.
 
-    titles: method -> display name, in the order of the rows; others follow by name.
+    titles: method -> display name, in the order of the rows; others follow by name. Cells that
+    are all from before the measure was there are no group of it.
     """
     if table.empty:
         return []
@@ -113,6 +114,7 @@ def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
     return [
         _group(name, told, table[table["id"].isin(part.index)], part, shared, titles, when)
         for (name, told), part in zip(_names(parts, shared), parts, strict=True)
+        if measured(part)
     ]
 
 
