@@ -16,6 +16,7 @@ import reference
 import rooms
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 # Pages at the root of the repository -> where they stand on the site.
@@ -60,8 +61,10 @@ def spread(nav: list[Any], made: list[str]) -> Iterator[Any]:
             yield item
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """A link out of docs/ leads to the page that stands for it, or is its words alone."""
+    if "/" in page.file.src_uri:  # made here, one folder down
+        return markdown
     return re.sub(r"\[([^\]]+)\]\(\.\./([\w./-]+\.md)\)", _inside, markdown)
 
 

@@ -43,11 +43,12 @@ def read(source: str) -> tuple[dict[str, str], list[tuple[str, str, bool]]]:
 
 
 def depths(words: dict[str, str], edges: list[tuple[str, str, bool]]) -> dict[str, int]:
-    """Name -> the longest way to it from the top."""
-    depth = dict.fromkeys(words, 0)
+    """Name -> the longest way to it from the first by imports; what nobody imports is next to it."""
+    depth = {name: min(place, 1) for place, name in enumerate(words)}
     for _ in words:
-        for a, b, _dotted in edges:
-            depth[b] = max(depth[b], depth[a] + 1)
+        for a, b, dotted in edges:
+            if not dotted:
+                depth[b] = max(depth[b], depth[a] + 1)
     return depth
 
 
