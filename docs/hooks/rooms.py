@@ -43,7 +43,7 @@ def read(source: str) -> tuple[dict[str, str], list[tuple[str, str, bool]]]:
 
 
 def depths(words: dict[str, str], edges: list[tuple[str, str, bool]]) -> dict[str, int]:
-    """Name -> the longest way to it from the first by imports; what nobody imports is next to it."""
+    """Name -> the longest way to it by imports, from the first room and those nobody imports."""
     depth = {name: min(place, 1) for place, name in enumerate(words)}
     for _ in words:
         for a, b, dotted in edges:
