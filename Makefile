@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint tables plots report reference bench lock clean
+.PHONY: help setup demo test lint docs tables plots report reference bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,10 @@ lint: $(INSTALLED) ## Check style, types, and which room imports which
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+
+docs: $(INSTALLED) ## Build the docs site into site/, strictly and without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo site/index.html
 
 tables: $(INSTALLED) ## Write tables and the page of all records in RESULTS (default: results)
 	$(BIN)/fplbench tables $(RESULTS)
@@ -64,7 +68,7 @@ lock: $(BIN)/uv ## Choose newer versions for requirements.lock
 		--no-header --no-annotate --upgrade --quiet --output-file requirements.lock > /dev/null
 
 clean: ## Remove what tools leave behind; the environment and the results stay
-	rm -rf build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache .grimp_cache \
+	rm -rf build dist site *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache .grimp_cache \
 		.import_linter_cache
 	find fplbench methods datasets tests -name __pycache__ -prune -exec rm -rf {} +
 

@@ -95,7 +95,7 @@ class Task(Protocol):
         read: Read = "own",
         projections: Projections | None = None,
     ) -> Tensor:
-        """Text features of [SOS][ctx][class name].[EOT], not normalised, with gradient to ctx.
+        """Text features of `[SOS][ctx][class name].[EOT]`, not normalised, with gradient to ctx.
 
         ctx: [C, N, n, d], the same for all classes, or [C, N, K, n, d], one for each class.
         Contexts of their own for each image go into N. Returns [C, N, K, D].

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from fplbench.plugins.measure import DEFAULT
 from fplbench.records.record import Scale
 from fplbench.records.results import LAST
 from fplbench.report import reference_rows
-from fplbench.report.words import About, about, headline, scale
+from fplbench.report.words import About, about, headline, measured, scale
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
 OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")
@@ -101,7 +101,8 @@ class Group:
 def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
     """The groups of `load_results`'s table of one measure, sorted by scenario.
 
-    titles: method -> display name, in the order of the rows; others follow by name.
+    titles: method -> display name, in the order of the rows; others follow by name. Cells that
+    are all from before the measure was there are no group of it.
     """
     if table.empty:
         return []
@@ -113,6 +114,7 @@ def split(table: pd.DataFrame, titles: Mapping[str, str]) -> list[Group]:
     return [
         _group(name, told, table[table["id"].isin(part.index)], part, shared, titles, when)
         for (name, told), part in zip(_names(parts, shared), parts, strict=True)
+        if measured(part)
     ]
 
 
@@ -221,7 +223,9 @@ def row_labels(
         title = titles.get(str(method), str(method))
         if names.count(title) > 1:  # a plug-in that took another method's title
             title = f"{title}, {method}"
-        varying = [name for name in own if any(_varying(p, [name]) for p in _by_dataset(part))]
+        # A setting whose default follows from the data set does not make two variants.
+        sets = [of_data for _, of_data in part.groupby("dataset", sort=False)]
+        varying = [name for name in own if any(_varying(each, [name]) for each in sets)]
         apart = _varying(part, versions)
         for cell_id, cell in part.iterrows():
             changed = {n for n in own if (method, exact(cell[n])) in told.get(n, ())}
@@ -281,12 +285,6 @@ def _told(cell: pd.Series[Any], names: Iterable[str]) -> list[str]:
         elif name.startswith("ident."):
             found.append(f"{bare} not recorded")
     return found
-
-
-def _by_dataset(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    # A setting whose default follows from the data set does not make two variants.
-    for _, part in cells.groupby("dataset", sort=False):
-        yield part
 
 
 def _varying(cells: pd.DataFrame, names: Iterable[str]) -> list[str]:

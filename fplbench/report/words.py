@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -40,9 +41,20 @@ def scales(cells: pd.DataFrame) -> Scales:
 
 
 def scale(cells: pd.DataFrame) -> record.Scale:
-    """Of cells whose numbers are all of one measure."""
-    found = json.loads(str(cells["scales"].iloc[-1]))
-    return record.Scale(**found[str(cells["measure"].iloc[-1])])
+    """Of cells whose numbers are all of one measure; the later of two counts."""
+    return record.Scale(**_told(cells)[-1])
+
+
+def measured(cells: pd.DataFrame) -> bool:
+    """Whether any of these cells is no record from before their measure was there."""
+    return bool(_told(cells))
+
+
+def _told(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the records say of the cells' one measure, in their order."""
+    name = str(cells["measure"].iloc[-1])
+    found = (json.loads(text) for text in dict.fromkeys(cells["scales"]))
+    return [measures[name] for measures in found if name in measures]
 
 
 def in_words(scale: record.Scale, several: bool = False) -> str:

@@ -106,6 +106,22 @@ def test_what_else_was_measured_changes_no_default_table(root: Path, tmp_path: P
     assert b"Loss" not in b"".join(files[0].values())
 
 
+def test_records_from_before_a_measure_stand_beside_newer_ones(root: Path, tmp_path: Path) -> None:
+    """One method's newest record on digits lacks it, and every record on shapes."""
+    for _, record in read_cells(root)[0]:
+        if record.dataset == "shapes_domains":
+            continue
+        if record.dataset == "shapes" or (record.method, record.seed) == ("coop", 2):
+            record = record.model_copy(update={"measures": {}, "measured": {}})
+        write_done(Store(tmp_path / "r"), record)
+    every = layouts(load_results(tmp_path / "r", measure="loss"), TITLES)
+    (table,) = [table for table in every if table.kind == "headline"]
+    assert "Loss: loss of a test, how surprised a test is; lower is better." in table.notes
+    assert {row.label: row.entries[0].text for row in table.rows}["PromptFL"] == "0.200"
+    page = write_page(read_cells(tmp_path / "r")[0], [], tmp_path / "page.html", TITLES)
+    assert "loss of a test" in page.read_text()
+
+
 def test_the_difference_to_the_best_and_its_chance_follow_the_direction(root: Path) -> None:
     over = next(t for t in tables_of_intervals(root, "loss") if len(t.rows[0].entries) == 5)
     rows = {row.label: row.entries for row in over.rows}
