@@ -6,25 +6,25 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs tables plots report reference bench lock clean
+.PHONY: help setup demo test test-lowest lint docs tables plots report reference bench lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: $(INSTALLED) ## Make the environment in .venv; a second call does nothing
 
 demo: $(INSTALLED) ## Compare six methods on the embedded backbone and data sets
-	$(BIN)/fplbench run --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp \
-		--datasets shapes,shapes_domains --clients-per-domain 2 --seeds 0,1,2,3,4,5,6,7 \
-		--rounds 15 --set evaluations=3 --set fedotp.evaluations=1 --jobs 2 --out $(RESULTS)/demo
-	$(BIN)/fplbench tables $(RESULTS)/demo
-	$(BIN)/fplbench plots $(RESULTS)/demo
-	$(BIN)/fplbench report $(RESULTS)/demo
+	$(BIN)/fplbench demo --out $(RESULTS)/demo
 
 # Two processes; each has a half of the tests and takes of the other's when it is done.
 WORKERS ?= 2
 test: $(INSTALLED) ## Run the tests, without the slow ones and those for a GPU
 	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal
+
+# torchvision, which open_clip asks for, would choose a newer torch: its floor is said by itself.
+LOWEST := .venv-lowest
+test-lowest: $(LOWEST)/installed ## Run the same tests on the oldest versions that pyproject.toml promises
+	$(LOWEST)/bin/pytest -q -n $(WORKERS) --dist worksteal
 
 lint: $(INSTALLED) ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
@@ -46,16 +46,16 @@ plots: $(INSTALLED) ## Draw plots of all records in RESULTS (default: results)
 report: $(INSTALLED) ## Write one HTML page of all records in RESULTS (default: results)
 	$(BIN)/fplbench report $(RESULTS)
 
-# The demo's cells with moved starts, and the digits.
-REFERENCE = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp --seeds 0,1,2,3,4,5,6,7 \
-	--rounds 15 --set evaluations=3 --set fedotp.evaluations=1 --jobs 2 \
+# The demo's cells with moved starts, the same methods on digits, and the other methods.
+DIGITS = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp --datasets digits \
+	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=3 --set fedotp.evaluations=1 --jobs 2 \
 	--out $(RESULTS)/reference-runs
 OTHERS = --methods dpfpl,fedclip,feddda,fedpha,fedsept,fedtpg,kgcoop,pfedmoap,plot,proda,prograd,promptfolio,tipadapter \
 	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=1 --jobs 2 --out $(RESULTS)/reference-runs
 reference: $(INSTALLED) ## Run all cells of the reference results; rewrites their file
-	$(BIN)/fplbench run $(REFERENCE) --datasets shapes,shapes_domains --clients-per-domain 2
+	$(BIN)/fplbench run fplbench/cli/demo.yaml --jobs 2 --out $(RESULTS)/reference-runs
 	$(BIN)/fplbench stability $(RESULTS)/reference-runs --starts 1 --jobs 2
-	$(BIN)/fplbench run $(REFERENCE) --datasets digits
+	$(BIN)/fplbench run $(DIGITS)
 	$(BIN)/fplbench run $(OTHERS) --datasets shapes,shapes_domains --clients-per-domain 2
 	$(BIN)/fplbench pack $(RESULTS)/reference-runs results/reference/embedded.jsonl.gz
 
@@ -77,6 +77,13 @@ $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock \
 		|| $(BIN)/python -m pip install --quiet -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(LOWEST)/installed: pyproject.toml | $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(LOWEST)/bin/python \
+		--resolution lowest-direct --editable '.[dev,privacy,ray,slurm,tensorboard]' \
+		torch==$$(sed -n 's/^    "torch>=\(.*\)",$$/\1/p' pyproject.toml)
 	@touch $@
 
 $(BIN)/uv:

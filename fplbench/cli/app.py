@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -14,6 +15,7 @@ from fplbench.cli import exam, lists, machine, packs, report, store
 from fplbench.cli.attack import attack
 from fplbench.cli.consoles import err
 from fplbench.cli.data import app as data
+from fplbench.cli.demo import demo
 from fplbench.cli.new import new
 from fplbench.cli.options import at_home
 from fplbench.cli.rerun import rerun
@@ -22,12 +24,19 @@ from fplbench.cli.stability import stability
 from fplbench.errors import UserError
 from fplbench.machine.openmp import wait_briefly
 
+COMPUTING = {
+    *("filelock", "numba", "open_clip", "pebble", "safetensors", "sklearn", "timm", "torch"),
+    "torchvision",
+}
+"""What reading results does without; requirements-report.txt has the rest."""
+
 app = typer.Typer(
     help="Compare methods of federated prompt learning under one engine and one protocol.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(at_home(demo))
 app.command()(run)  # expands ~ itself: nothing stands between the command and a cell
 app.command(name="list")(at_home(lists.list_))
 app.command()(at_home(lists.show))
@@ -57,5 +66,18 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        err.print(f"fplbench: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(2)
+        _refuse(str(error))
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if missing not in COMPUTING:
+            raise
+        _refuse(
+            f"This needs {missing}, which is not installed: this environment can only read results "
+            "(tables, plots, report, show, pack, check, status); `pip install fplbench` brings the "
+            "rest."
+        )
+
+
+def _refuse(sentence: str) -> NoReturn:
+    err.print(f"fplbench: {sentence}", style="red", markup=False, soft_wrap=True)
+    sys.exit(2)

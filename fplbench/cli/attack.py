@@ -44,8 +44,7 @@ def attack(
     from fplbench.features.stock import Workbench
     from fplbench.grid.again import job_of
     from fplbench.grid.attack import attacked
-    from fplbench.grid.stability import Asked
-    from fplbench.records.starts import drawn
+    from fplbench.records.starts import Asked, drawn
     from fplbench.report import leaks, write
 
     asked = Asked(0, None, names, sets, numbers)

@@ -183,7 +183,7 @@ def readme() -> str:
 
 def written(text: str) -> list[str]:
     """The commands of a README: presets stand for themselves, a grid is a file of the user's."""
-    lines = re.findall(r"^    ((?:make|fplbench run) .*)$", text, re.MULTILINE)
+    lines = re.findall(r"^    ((?:make|fplbench run) .*|fplbench demo\b.*)$", text, re.MULTILINE)
     found = [re.sub(r"\s+#.*", "", line).strip() for line in lines]
     return [line for line in found if "--preset" not in line and ".yaml" not in line]
 

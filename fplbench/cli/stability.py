@@ -26,8 +26,7 @@ from fplbench.machine.place import Place
 from fplbench.plugins import registry
 
 if TYPE_CHECKING:
-    from fplbench.grid.stability import Asked
-    from fplbench.records.starts import Found
+    from fplbench.records.starts import Asked, Found
 
 
 def stability(
@@ -57,8 +56,7 @@ def stability(
     """
     names, sets = listed(methods, "--methods"), listed(datasets, "--datasets")
     numbers = listed_seeds(seeds)
-    from fplbench.grid.stability import Asked  # torch: not before the mistakes above are said
-    from fplbench.records.starts import drawn
+    from fplbench.records.starts import Asked, drawn
     from fplbench.report import write
 
     asked = Asked(starts, threads, names, sets, numbers)

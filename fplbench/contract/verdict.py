@@ -6,8 +6,9 @@ from torch import Tensor
 
 from fplbench.method import Tensors
 
-ROUNDING = 2e-5
-"""Largest difference, relative to a tensor's largest number, that float32 accounts for."""
+ROUNDING = 5e-5
+"""Largest difference, relative to a tensor's largest number, that float32 accounts for. In a
+scalar's gradient, whose terms nearly cancel, it is 2.1e-5 with torch 2.6 and 1.5e-5 with 2.15."""
 
 PRECISION = 2e-4
 """The same between float32 and float64, or between two devices, through the whole text tower."""

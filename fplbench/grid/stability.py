@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from fplbench.features.stock import Workbench
@@ -12,34 +11,11 @@ from fplbench.grid.jobs import Job
 from fplbench.grid.run import read_together
 from fplbench.grid.stale import together
 from fplbench.machine import process
-from fplbench.records.record import Record
-from fplbench.records.starts import Found
+from fplbench.records.starts import Asked, Found
 from fplbench.spec import Cell
 
 Work = dict[tuple[Path, int], list[Job]]
 """Cells to compute by their store and the number of threads."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """starts: how many moved ones each cell has in the end, the last of them with `threads`, by
-    default half of the cell's own (2 for 1). methods, datasets, seeds: None for all."""
-
-    starts: int
-    threads: int | None
-    methods: tuple[str, ...] | None
-    datasets: tuple[str, ...] | None
-    seeds: tuple[int, ...] | None
-
-    def of(self, record: Record) -> bool:
-        """Whether a record is meant, and its cell can be repeated."""
-        wanted = (
-            (self.methods, record.method),
-            (self.datasets, record.dataset),
-            (self.seeds, record.seed),
-        )
-        trained = record.status == "done" and record.trainable_parameters > 0
-        return trained and all(names is None or name in names for names, name in wanted)
 
 
 def moved_starts(chosen: Found, asked: Asked, bench: Workbench) -> tuple[Work, list[str]]:

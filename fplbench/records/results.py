@@ -21,7 +21,7 @@ from fplbench.errors import UserError
 from fplbench.metrics.accuracy import Accuracy
 from fplbench.plugins.measure import DEFAULT, metric
 from fplbench.records import packed
-from fplbench.records.record import Record
+from fplbench.records.record import Record, Scale
 from fplbench.records.settings import Row, settings_of
 from fplbench.records.starts import Found, drawn, numbers, repeats, spread
 from fplbench.records.store import (
@@ -121,10 +121,11 @@ def results_of(
             f"No record here has the measure {measure}; they have {', '.join(known)}. Cells that "
             "are run anew have every measure that is there, --plugins' too: name another --out."
         )
+    scales = {name: one for _, record in found for name, one in record.measures.items()}
     rows = [
         _cell(record) | row
         for folder, record in found
-        for row in _rows(folder, record, again.get(record.id, []), known, measure)
+        for row in _rows(folder, record, again.get(record.id, []), known, measure, scales)
     ]
     return _table(rows, RESULTS, found, problems)
 
@@ -202,9 +203,11 @@ def _rows(
     moved: Sequence[Record],
     known: Mapping[str, Sequence[str]],
     measure: str | None,
+    scales: Mapping[str, Scale],
 ) -> Iterable[Row]:
-    """known: of measures_of. measure: the only one that is wanted, or None."""
-    scales = {DEFAULT: ACCURACY, **record.measures}
+    """known: of measures_of. measure: the only one that is wanted, or None. scales: of all records'
+    measures, for one that this record is without."""
+    scales = {DEFAULT: ACCURACY, **scales, **record.measures}
     of_cell: Row = {
         "clients": len(record.clients),
         "never_sampled": record.never_sampled,

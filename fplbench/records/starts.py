@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import stdev
 
@@ -15,6 +16,28 @@ from fplbench.plugins.measure import DEFAULT
 from fplbench.records.record import Record
 
 Found = list[tuple[Path, Record]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """starts: how many moved ones each cell has in the end, the last of them with `threads`, by
+    default half of the cell's own (2 for 1). methods, datasets, seeds: None for all."""
+
+    starts: int
+    threads: int | None
+    methods: tuple[str, ...] | None
+    datasets: tuple[str, ...] | None
+    seeds: tuple[int, ...] | None
+
+    def of(self, record: Record) -> bool:
+        """Whether a record is meant, and its cell can be repeated."""
+        wanted = (
+            (self.methods, record.method),
+            (self.datasets, record.dataset),
+            (self.seeds, record.seed),
+        )
+        trained = record.status == "done" and record.trainable_parameters > 0
+        return trained and all(names is None or name in names for names, name in wanted)
 
 
 def nudge(record: Record) -> int:

@@ -26,7 +26,7 @@ def machine(**changes: object) -> Machine:
 
 def test_every_command_of_the_readme_is_looked_at() -> None:
     found = written(readme())
-    assert {"make demo", "make test"} <= set(found)
+    assert {"make demo", "make test", "fplbench demo"} <= set(found)
     assert len(found) >= 8
     assert not any("#" in line or "--preset" in line for line in found)
     assert written("text\n    make x   # why\n    fplbench run grid.yaml\n") == ["make x"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +15,9 @@ from few_digits import with_few_digits
 from make_records import TITLES
 from protocol_numbers import METHODS
 
+from fplbench.cli.demo import GRID
 from fplbench.features.stock import Workbench
+from fplbench.grid import gridfile
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
 from fplbench.grid.runner import run_cell
@@ -122,27 +121,9 @@ def test_the_command_repeats_what_a_folder_holds_once(
     assert {path: path.stat().st_mtime_ns for path in store.glob("*/record.json")} == kept
 
 
-def demo() -> list[str]:
-    """What `make demo` gives to `fplbench run`, but for its folder."""
-    root = Path(__file__).parents[2]
-    make = ["make", "--dry-run", "--always-make", "--no-print-directory", "demo"]
-    text = subprocess.run(make, cwd=root, capture_output=True, text=True, check=True).stdout
-    (command,) = re.findall(r"fplbench run (.*)", text.replace("\\\n", " "))
-    words = shlex.split(command)
-    place = words.index("--out")
-    return words[:place] + words[place + 2 :]
-
-
-def trained(words: Sequence[str]) -> set[str]:
-    """The demo's methods that draw a start."""
-    return set(words[words.index("--methods") + 1].split(",")) & set(TRAINED)
-
-
-def test_the_demos_command_is_read_from_the_makefile() -> None:
-    words = demo()
-    assert set(words[words.index("--methods") + 1].split(",")) <= set(METHODS.classes)
-    assert "--out" not in words
-    assert "tables" not in words
+def trained(methods: Sequence[str]) -> set[str]:
+    """Those of the demo's methods that draw a start."""
+    return set(methods) & set(TRAINED)
 
 
 @pytest.mark.slow
@@ -153,8 +134,8 @@ def test_the_demos_numbers_are_decided_by_their_seeds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Three times the demo: as drawn, from a moved start, and from one on other threads."""
-    words = [*demo(), "--out", str(tmp_path)]
-    assert call(["run", *words], monkeypatch, capsys)[0] == 0
+    demo = gridfile.read(GRID)
+    assert call(["run", str(GRID), "--out", str(tmp_path)], monkeypatch, capsys)[0] == 0
     code, out, _ = call(["stability", str(tmp_path)], monkeypatch, capsys)
     assert code == 0
     with capsys.disabled():
@@ -163,9 +144,9 @@ def test_the_demos_numbers_are_decided_by_their_seeds(
     records = [record for _, record in found]
     every = list(stability.every(load_results(tmp_path), records, TITLES))
     spreads = [one for _, _, those in every for one in those]
-    seeds = len(words[words.index("--seeds") + 1].split(","))
-    assert {len(one.seeds) for one in spreads} == {seeds}
-    assert {group.methods[one.row] for group, _, those in every for one in those} == trained(words)
+    assert {len(one.seeds) for one in spreads} == {len(demo["seeds"])}
+    tried = {group.methods[one.row] for group, _, those in every for one in those}
+    assert tried == trained(demo["methods"])
     refuse_far(spreads)
 
 
@@ -185,6 +166,7 @@ def test_the_committed_demo_was_decided_by_its_seeds() -> None:
     records = [record for _, record in found]
     every = list(stability.every(load_results(reference.FILE), records, TITLES))
     spreads = [one for _, _, those in every for one in those]
-    assert {group.methods[one.row] for group, _, those in every for one in those} == trained(demo())
+    tried = {group.methods[one.row] for group, _, those in every for one in those}
+    assert tried == trained(gridfile.read(GRID)["methods"])
     assert {len(one.seeds) for one in spreads} == {8}
     refuse_far(spreads)

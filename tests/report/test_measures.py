@@ -195,6 +195,19 @@ def test_a_record_without_the_measure_says_so_and_is_not_left_out(tmp_path: Path
     assert any("from before loss was measured, or without its plug-in" in n for n in table.notes)
 
 
+def test_a_group_of_cells_from_before_a_measure_does_not_end_the_page(tmp_path: Path) -> None:
+    """As in the committed reference, whose oldest cells have accuracy alone."""
+    write_done(Store(tmp_path), measured("promptfl", "digits", 1))
+    old = make_record("coop", "shapes", "base2novel", 1)
+    write_done(Store(tmp_path), old)
+    page = write_page(*read_cells(tmp_path), tmp_path / "r.html", TITLES).read_text()
+    assert old.id in page
+    named = {table.name: table for table in tables_of(tmp_path, "loss", "headline")}
+    assert len(named) == 2
+    entries = [row.entries[0].text for table in named.values() for row in table.rows]
+    assert sorted(entries) == ["0.200", "n/a"]
+
+
 def test_the_page_has_every_measure_and_its_direction(root: Path, tmp_path: Path) -> None:
     page = write_page(*read_cells(root), tmp_path / "r.html", TITLES).read_text()
     data = json.loads(re.search(r'id="data"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
