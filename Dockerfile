@@ -17,7 +17,7 @@ COPY methods methods
 COPY datasets datasets
 COPY results/reference results/reference
 # The lock as constraints: what a build of torch does not ask for is not installed.
-# hadolint ignore=DL3013
+# hadolint ignore=DL3013,SC2086
 RUN pip install --no-cache-dir uv \
     && case "$TORCH" in cpu) backend=--torch-backend=cpu ;; cuda) backend= ;; \
         *) echo "TORCH is $TORCH: write cpu or cuda" >&2; exit 1 ;; esac \

@@ -22,9 +22,12 @@ test: $(INSTALLED) ## Run the tests, without the slow ones and those for a GPU
 	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 
 # torchvision, which open_clip asks for, would choose a newer torch: its floor is said by itself.
+# Left out are four small cells whose last numbers are the lock's: torch.multinomial, by which FedMGP
+# draws, drew otherwise in torch 2.6, and FedSEPT's router has biases that are rounding alone.
 LOWEST := .venv-lowest
 test-lowest: $(LOWEST)/installed ## Run the same tests on the oldest versions that pyproject.toml promises
-	$(LOWEST)/bin/pytest -q -n $(WORKERS) --dist worksteal
+	$(LOWEST)/bin/pytest -q -n $(WORKERS) --dist worksteal \
+		-k "not (ends_where_this_version_says and (fedmgp or fedsept))"
 
 lint: $(INSTALLED) ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
@@ -82,7 +85,7 @@ $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/uv
 $(LOWEST)/installed: pyproject.toml | $(BIN)/uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(LOWEST)/bin/python \
-		--resolution lowest-direct --editable '.[dev,privacy,ray,slurm,tensorboard]' \
+		--resolution lowest-direct --editable '.[dev,parquet,privacy,ray,slurm,tensorboard]' \
 		torch==$$(sed -n 's/^    "torch>=\(.*\)",$$/\1/p' pyproject.toml)
 	@touch $@
 

@@ -51,6 +51,26 @@ NEXT = {
     ),
 }
 
+ROWS = {
+    Kind.method: (
+        "docs/methods.md",
+        "| `{name}` | `ctx` [n, d] | nothing | cross-entropy + length of ctx | how near |",
+    ),
+    Kind.strategy: (
+        "docs/methods.md",
+        "| `{name}` | w <- sum_c a_c w_c, a_c = n_c^power / sum_i n_i^power | nothing | how |",
+    ),
+    Kind.dataset: (
+        "docs/datasets.md",
+        "| `{name}` | how many | how many | who split it | `a photo of a {{}}.` | `personal` |",
+    ),
+    Kind.scenario: (
+        "README.md",
+        "| `{name}` | images dealt at random in equal parts | all images of their classes |",
+    ),
+}
+"""The page and the row of its table that says what the file says, for a pull request."""
+
 
 def new(
     kind: Kind,
@@ -76,3 +96,7 @@ def new(
     for line in (f"{file} is written. Try it:", *NEXT[kind]):
         shown = line if line.endswith(":") else "    " + line.format(name=name, folder=folder)
         out.print(shown, markup=False, soft_wrap=True)
+    if kind in ROWS:
+        page, row = ROWS[kind]
+        for line in (f"To contribute it, its row in {page}:", "    " + row.format(name=name)):
+            out.print(line, markup=False, soft_wrap=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from command_line import call
 
-from fplbench.cli.new import Kind
+from fplbench.cli.new import ROWS, Kind
 from fplbench.contract.exam import examine
 from fplbench.plugins import registry
 
@@ -66,6 +67,26 @@ def test_a_new_scenario_strategy_metric_and_executor_run(
     assert call([*tables, "--measure", "my_metric"], monkeypatch, capsys)[0] == 0
     (page,) = Path(out, "tables").iterdir()
     assert "mean confidence" in page.read_text().lower()
+
+
+HEADS = {
+    Kind.method: "| name | shared, sent each round |",
+    Kind.strategy: "| name | what it computes |",
+    Kind.dataset: "| name | classes | images |",
+    Kind.scenario: "| scenario | clients |",
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_its_row_fits_the_pages_table(
+    kind: Kind, tmp_path: Path, monkeypatch: Patch, capsys: Capture
+) -> None:
+    _, out, _ = call(["new", kind.value, "my_own", "--out", str(tmp_path)], monkeypatch, capsys)
+    page = (Path(__file__).parents[2] / ROWS[kind][0]).read_text()
+    (head,) = [line for line in page.splitlines() if line.startswith(HEADS[kind])]
+    row = out.splitlines()[-1].strip()
+    assert row.startswith("| `my_own` |")
+    assert len(re.split(r"(?<!\\)\|", row)) == len(re.split(r"(?<!\\)\|", head))
 
 
 @pytest.mark.parametrize("name", ["My", "1a", "class", "a-b"])

@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from pictures import picture, pixels
 from PIL import Image, ImageOps
@@ -111,7 +112,14 @@ def exif_jpeg(path: Path, entries: list[tuple[int, int, int, bytes]]) -> Path:
     ("entry", "size"),
     [
         ((0x011A, 2, 4, b"72dp"), (20, 30)),  # a resolution as text
-        ((0x0110, 2, 900, b"\x10\0\0\0"), (20, 30)),  # a text that ends behind the file
+        pytest.param(
+            (0x0110, 2, 900, b"\x10\0\0\0"),  # a text that ends behind the file
+            (20, 30),
+            marks=pytest.mark.skipif(
+                int(PIL.__version__.split(".")[0]) < 13,
+                reason="before Pillow 13 such a text hides all that Exif says",
+            ),
+        ),
         ((0x8769, 4, 1, b"\xff\xff\xff\x7f"), (20, 30)),  # a block at no place
         ((0x0213, 99, 1, b"\0\0\0\0"), (20, 30)),  # a type that there is not
     ],

@@ -92,7 +92,8 @@ def test_flowers_have_the_same_files_labels_and_names(
     kept = [pairs(theirs.Flowers102(tmp_path, split=part)) for part in ("train", "val", "test")]
     assert listed(train) == sorted(kept[0] + kept[1])
     assert listed(test) == kept[2]
-    assert tuple(CORRECTED.get(name, name) for name in theirs.Flowers102.classes) == CLASSES
+    if hasattr(theirs.Flowers102, "classes"):  # torchvision 0.21, of torch 2.6, has no names
+        assert tuple(CORRECTED.get(name, name) for name in theirs.Flowers102.classes) == CLASSES
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
