@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fplbench.cli import flags
-from fplbench.cli.consoles import err, out, warn
+from fplbench.cli.consoles import err, out
 from fplbench.cli.options import (
     DataRoot,
     Device,
@@ -80,6 +79,10 @@ def run(
             "swept; repeatable.",
         ),
     ] = None,
+    tuned: Annotated[
+        Path | None,
+        typer.Option(help="Settings that `fplbench tune` chose; records and tables say so."),
+    ] = None,
     validation: Annotated[
         bool,
         typer.Option("--validation", help="Short for --evaluate-on validation."),
@@ -107,8 +110,7 @@ def run(
     **given: Any,
 ) -> None:
     """Run every method on every data set with every seed; what is done already is skipped."""
-    output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
-    output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
+    output, grid, data_root, plugins, tuned = map(home, (output, grid, data_root, plugins, tuned))
     axes = {
         "methods": listed(methods, "--methods"),
         "strategies": listed(strategies, "--strategies"),
@@ -126,6 +128,7 @@ def run(
         {name: values for name, values in axes.items() if values is not None},
         options,
         assignments(settings or []),
+        tuned,
     )
     if not math.isfinite(checkpoint):
         raise UserError(f"--checkpoint {checkpoint}: it is a number of seconds.")
@@ -146,29 +149,16 @@ def run(
         require_writable(output, "the folder of records: name another one with --out")
 
     from fplbench.cli import cells as say  # torch: not before the mistakes above are said
-    from fplbench.grid import run as of
     from fplbench.grid.scalars import require_tensorboard
-    from fplbench.records.store import Store
     from fplbench.report import write
 
     if tensorboard:
         require_tensorboard()
-    devices, store = where.devices(device), Store(output)
+    devices = where.devices(device)
     bench, cells = say.opened(request, place, where, devices, jobs)
-    before = say.statuses(cells, store)
-    for line in of.changes([job.cell for job in cells if before[job.id] == "absent"], bench, store):
-        warn(line)
-    if dry_run:
-        say.dry_run(cells, store, where.processes(devices, jobs), retry_failed)
-        return
-    if retry_failed:
-        cells = of.again(cells, store)
-    if not all(job.settled(store) for job in cells):
-        place = replace(place, device=devices[0], inputs=bench.place.inputs)
-        with say.watched(cells, bench, store) as screen:
-            where.compute(place, bench, cells, devices, jobs, screen)
-    code = say.ended(cells, before, store)
-    write.show(output, [job.id for job in cells], out, err)
+    code = say.carried_out(cells, bench, place, where, devices, jobs, retry_failed, dry_run)
+    if not dry_run:
+        write.show(output, [job.id for job in cells], out, err)
     raise typer.Exit(code)
 
 
@@ -178,8 +168,28 @@ def _request(
     axes: dict[str, Any],
     options: dict[str, Any],
     sets: dict[str, Any],
+    tuned: Path | None,
 ) -> Request:
-    """What was asked for: flags alone, or a preset or a grid file with flags beside it."""
+    """What was asked for: flags alone, or a preset or a grid file with flags beside it; with the
+    settings of a file of chosen ones."""
+    if tuned is None:
+        return asked_for(name, grid, axes, options, sets)
+    from fplbench.grid import tune
+
+    chosen = tune.read(tuned)
+    if name is None and grid is None:
+        axes = {"methods": tuple(chosen.methods), **axes}
+    return tune.applied(asked_for(name, grid, axes, options, sets), chosen, tuned)
+
+
+def asked_for(
+    name: str | None,
+    grid: Path | None,
+    axes: dict[str, Any],
+    options: dict[str, Any],
+    sets: dict[str, Any],
+) -> Request:
+    """A preset, a grid file or flags alone, with flags in place of what the first two say."""
     from fplbench.grid import gridfile
     from fplbench.grid.preset import overridden, preset
 

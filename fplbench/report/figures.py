@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from fplbench.records.summary import leading
 from fplbench.report.groups import Group
 from fplbench.report.looks import Look, legend_below, new_figure, save
 from fplbench.report.words import axis, title
@@ -184,10 +185,9 @@ def costs(
     frame: rows of load_results with the column "row".
     """
     known = set(frame.loc[frame["value"].notna(), "metric"])
-    there = [metric for metric in group.headline if metric in known]
-    if not there:
+    metric = leading(group.headline, known)
+    if metric is None:
         return []
-    metric = "cm" if "cm" in there else there[0]
     frame = frame[frame["metric"] == metric].dropna(subset="value")
     frame = frame.assign(traffic=frame["up_bytes"] + frame["down_bytes"])
     shown = [cost for cost in COST_AXES if pd.to_numeric(frame[cost]).notna().any()]
