@@ -80,18 +80,9 @@ def test_a_larger_budget_adds_draws_and_moves_none() -> None:
 
 def mine(folder: Path, search: str) -> type[Method]:
     """A plug-in with one setting, `mu`, and its space."""
-    text = method_text("mine", extra="").replace(
-        "class Mine(",
-        "from pydantic import Field\nfrom fplbench.method import Settings\n\n\nclass Mine(",
-    )
-    config = (
-        f"    class Config(Settings):\n        mu: float = Field(0.5, ge=0{search})\n\n"
-        "    config: Config\n"
-    )
-    head, line, rest = text.partition("    name = 'mine'\n")
-    assert line, text
+    config = f"class Config(Settings):\n        mu: float = pydantic.Field(0.5, ge=0{search})"
     folder.mkdir(exist_ok=True)
-    (folder / "mine.py").write_text(head + line + config + rest)
+    (folder / "mine.py").write_text(f"import pydantic\n{method_text(config=config)}")
     found = registry.methods([folder])
     assert not found.broken, found.broken
     return found.get("mine")
@@ -132,9 +123,8 @@ def searched(store: Store, values: list[list[float | None]]) -> list[tune.Trial]
     for number, each in enumerate(values):
         jobs = []
         for seed, value in enumerate(each):
-            record = make_record(
-                "fedpgp", "digits", "personal", seed, training={"lr": 0.1 + number}
-            )
+            training = {"rounds": 3, "lr": 0.1 + number}
+            record = make_record("fedpgp", "digits", "personal", seed, training=training)
             if value is None:
                 write_stopped(store, record)
             else:
@@ -216,27 +206,27 @@ def run(
 
 def test_from_a_search_to_a_table_with_tuned_rows(run: Run, tmp_path: Path) -> None:
     out, runs = tmp_path / "tune", tmp_path / "runs"
-    search = ["tune", "--methods", "promptfl,fedpgp", *SMALL, "--tune-seeds", "7"]
+    search = ["tune", "--methods", "fedpgp", *SMALL, "--tune-seeds", "7"]
     code, said, err = run(*search, "--budget", "2", "--out", str(out))
     assert (code, err) == (0, "")
-    assert "4 cells done" in said
+    assert "2 cells done" in said
     for record in Store(out).records():
         assert (record.seed, record.training["evaluate_on"]) == (7, "validation")
     code, said, _ = run(*search, "--budget", "3", "--out", str(out))
-    assert "2 cells done, 4 were done before" in said
+    assert "1 cell done, 2 were done before" in said
     file = out / tune.NAME
-    assert set(tune.read(file).methods) == {"promptfl", "fedpgp"}
+    assert set(tune.read(file).methods) == {"fedpgp"}
 
     # A draw that a test can know to be no default.
     content = yaml.safe_load(file.read_text())
     content["methods"]["fedpgp"]["settings"] = {"mu": 0.7, "lr": 0.02}
     file.write_text(yaml.safe_dump(content))
-    assert run("run", "--methods", "promptfl,fedpgp", *SMALL, "--out", str(runs))[0] == 0
+    assert run("run", "--methods", "fedpgp", *SMALL, "--out", str(runs))[0] == 0
     code, said, err = run("run", "--tuned", str(file), *SMALL, "--out", str(runs))
     assert (code, err) == (0, "")
-    assert "2 cells done" in said
-    (group,) = split(load_results(runs), {"promptfl": "PromptFL", "fedpgp": "FedPGP"})
-    assert group.rows == ["PromptFL", "PromptFL (tuned)", "FedPGP", "FedPGP (tuned)"]
+    assert "1 cell done" in said
+    (group,) = split(load_results(runs), {"fedpgp": "FedPGP"})
+    assert group.rows == ["FedPGP", "FedPGP (tuned)"]
     assert run("tables", str(runs))[0] == 0
     text = (runs / "tables" / "tables.md").read_text()
     assert content["rule"] in text
