@@ -223,7 +223,7 @@ def costs(
             mine = frame[frame["row"] == row]
             pairs = np.stack([pd.to_numeric(mine[cost]) / unit, mine["value"]], axis=1)
             _point(panel, pairs.astype(float), row, style[row])
-        means = frame.groupby("row")[[cost, "value"]].agg(lambda n: pd.to_numeric(n).mean())
+        means = frame.assign(at=pd.to_numeric(frame[cost])).groupby("row")[["at", "value"]].mean()
         _cheap_front(panel, means.to_numpy(dtype=float) / [unit, 1.0], group.scale.lower_is_better)
         _spread_out(panel, pd.to_numeric(frame[cost]).to_numpy(dtype=float) / unit)
         panel.set_xlabel(label)

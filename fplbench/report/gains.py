@@ -39,7 +39,7 @@ def draw(group: Group, data: str, record: Record, frame: pd.DataFrame, name: Pat
     gains = gains.drop(columns=[] if base is None else [base])
     if group.scale.lower_is_better:
         gains = -gains
-    longest = max(map(len, gains))
+    longest = max(len(str(row)) for row in gains)
     numbered = longest > LONG
     height = 1.5 + 0.12 * min(len(wide), 20) + (0.0 if numbered else 0.035 * longest)
     figure, (left, right) = new_figure(1, 2, height)
@@ -74,7 +74,9 @@ def _gains(figure: Figure, panel: Axes, gains: pd.DataFrame, numbered: bool) -> 
     if numbered:
         panel.set_xticks(range(gains.shape[1]), [str(n) for n in range(1, gains.shape[1] + 1)])
     else:
-        panel.set_xticks(range(gains.shape[1]), list(gains), rotation=45, ha="right")
+        panel.set_xticks(
+            range(gains.shape[1]), [str(row) for row in gains], rotation=45, ha="right"
+        )
     panel.tick_params(axis="x", labelsize=6)
     bar = figure.colorbar(image, ax=panel, orientation="horizontal", location="top", pad=0.02)
     bar.set_label("gain (points)")

@@ -108,17 +108,18 @@ def _means(
     drawn = []
     for place, (row, each) in enumerate(scores.items()):
         found, mean, look = iqm_of(each, group.scale.decimals), float(each.mean()), style[row]
+        iqm, low, high = np.array([found.mean, found.low, found.high], dtype=float)
         panel.plot(
-            [found.low, found.high],
+            [low, high],
             [place, place],
             color=look.colour,
             linewidth=3.5,
             alpha=0.4,
             solid_capstyle="butt",
         )
-        panel.plot(found.mean, place, color=look.colour, marker=look.marker, markersize=5)
+        panel.plot(iqm, place, color=look.colour, marker=look.marker, markersize=5)
         panel.plot(mean, place, color="black", marker="|", markersize=7, linestyle="none")
-        drawn.append([row, found.mean, found.low, found.high, mean])
+        drawn.append([row, iqm, low, high, mean])
     panel.set_yticks(range(len(scores)), list(scores))
     panel.set_ylim(len(scores) - 0.4, -0.6)
     panel.grid(visible=False, axis="y")
