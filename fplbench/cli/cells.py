@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import typer
 from rich.filesize import decimal
@@ -82,35 +81,6 @@ def watched(cells: Sequence[Job], bench: Workbench, store: Store) -> Iterator[Sc
                 "goes on from there."
             )
             raise typer.Exit(EXIT) from None
-
-
-def carried_out(
-    cells: Sequence[Job],
-    bench: Workbench,
-    place: Place,
-    where: Executor,
-    devices: Sequence[str],
-    jobs: int | None,
-    retry_failed: bool,
-    only_shown: bool,
-) -> int:
-    """Compute what is not done of these cells, or only show it, and say what was; the exit code."""
-    store = Store(place.store)
-    before = statuses(cells, store)
-    for line in run.changes(
-        [job.cell for job in cells if before[job.id] == "absent"], bench, store
-    ):
-        warn(line)
-    if only_shown:
-        dry_run(cells, store, where.processes(devices, jobs), retry_failed)
-        return 0
-    if retry_failed:
-        cells = run.again(cells, store)
-    if not all(job.settled(store) for job in cells):
-        place = replace(place, device=devices[0], inputs=bench.place.inputs)
-        with watched(cells, bench, store) as screen:
-            where.compute(place, bench, cells, devices, jobs, screen)
-    return ended(cells, before, store)
 
 
 def dry_run(cells: Sequence[Job], store: Store, processes: int, retry: bool) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fplbench.cli import flags
-from fplbench.cli.consoles import err, out
+from fplbench.cli.consoles import err, out, warn
 from fplbench.cli.options import (
     DataRoot,
     Device,
@@ -149,16 +150,29 @@ def run(
         require_writable(output, "the folder of records: name another one with --out")
 
     from fplbench.cli import cells as say  # torch: not before the mistakes above are said
+    from fplbench.grid import run as of
     from fplbench.grid.scalars import require_tensorboard
+    from fplbench.records.store import Store
     from fplbench.report import write
 
     if tensorboard:
         require_tensorboard()
-    devices = where.devices(device)
+    devices, store = where.devices(device), Store(output)
     bench, cells = say.opened(request, place, where, devices, jobs)
-    code = say.carried_out(cells, bench, place, where, devices, jobs, retry_failed, dry_run)
-    if not dry_run:
-        write.show(output, [job.id for job in cells], out, err)
+    before = say.statuses(cells, store)
+    for line in of.changes([job.cell for job in cells if before[job.id] == "absent"], bench, store):
+        warn(line)
+    if dry_run:
+        say.dry_run(cells, store, where.processes(devices, jobs), retry_failed)
+        return
+    if retry_failed:
+        cells = of.again(cells, store)
+    if not all(job.settled(store) for job in cells):
+        place = replace(place, device=devices[0], inputs=bench.place.inputs)
+        with say.watched(cells, bench, store) as screen:
+            where.compute(place, bench, cells, devices, jobs, screen)
+    code = say.ended(cells, before, store)
+    write.show(output, [job.id for job in cells], out, err)
     raise typer.Exit(code)
 
 

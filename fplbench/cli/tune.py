@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,17 +124,27 @@ def tune(
 
     from fplbench.cli import cells as say  # torch: not before the mistakes above are said
     from fplbench.grid import tune as of
+    from fplbench.grid.run import again
     from fplbench.records.store import Store
 
-    devices = where.devices(device)
+    devices, store = where.devices(device), Store(output)
     whole = asked.model_copy(update={"options": {**asked.options, **of.VALIDATION}})
     bench, base = say.opened(whole, place, where, devices, jobs)
     trials = of.trials([job.cell for job in base], asked, bench, budget, draw_seed)
     cells = list({job.id: job for trial in trials for job in trial.jobs}.values())
-    code = say.carried_out(cells, bench, place, where, devices, jobs, retry_failed, dry_run)
+    before = say.statuses(cells, store)
     if dry_run:
+        say.dry_run(cells, store, where.processes(devices, jobs), retry_failed)
         return
-    found = of.choose(trials, Store(output), budget, draw_seed, asked.seeds, metric)
+    if retry_failed:
+        cells = again(cells, store)
+    if not all(job.settled(store) for job in cells):
+        place = replace(place, device=devices[0], inputs=bench.place.inputs)
+        with say.watched(cells, bench, store) as screen:
+            where.compute(place, bench, cells, devices, jobs, screen)
+    say.ended(cells, before, store)
+    found = of.choose(trials, store, budget, draw_seed, asked.seeds, metric)
+    code = 0  # also where a draw diverged: that is an answer
     for name in dict.fromkeys(trial.method for trial in trials):
         choice = found.methods.get(name)
         if choice is None:
@@ -141,9 +152,9 @@ def tune(
             code = 1
             continue
         words = ", ".join(f"{key} {value}" for key, value in choice.settings.items())
-        before = "diverged" if choice.defaults is None else f"{choice.defaults:.2f}"
+        usual = "diverged" if choice.defaults is None else f"{choice.defaults:.2f}"
         out.print(
-            f"{name}: {choice.found:.2f}, the defaults {before}: {words or 'the defaults'}"
+            f"{name}: {choice.found:.2f}, the defaults {usual}: {words or 'the defaults'}"
             + (f" ({choice.diverged} draws diverged)" if choice.diverged else ""),
             markup=False,
             soft_wrap=True,
@@ -171,5 +182,8 @@ def _refuse(asked: Request) -> None:
                 f"{', '.join(names)}: settings are chosen for one {what} at a time. Tune for each "
                 "into an --out of its own."
             )
-    if str(asked.options.get("evaluate_on", "validation")) != "validation":
-        raise UserError("Settings are chosen on validation images alone: leave --evaluate-on out.")
+    for key, value in (asked.options | asked.sets).items():
+        if key.rpartition(".")[2] == "evaluate_on" and str(value) != "validation":
+            raise UserError(
+                "Settings are chosen on validation images alone: leave evaluate_on out."
+            )

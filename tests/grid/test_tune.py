@@ -245,6 +245,7 @@ def test_from_a_search_to_a_table_with_tuned_rows(run: Run, tmp_path: Path) -> N
         (["--lr", "0.1,0.2"], "lr has several values"),
         (["--scenario", "personal,iid"], "one scenario at a time"),
         (["--evaluate-on", "test"], "validation images alone"),
+        (["--set", "promptfl.evaluate_on=test"], "validation images alone"),
         (["--tune-seeds", "x"], "whole numbers"),
     ],
 )
