@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +32,9 @@ from fplbench.plugins import registry
 from fplbench.plugins.written import swept
 from fplbench.records.atomic import require_writable
 from fplbench.spec import Request
+
+if TYPE_CHECKING:
+    from fplbench.grid.tune import Tuned
 
 
 @flags.with_flags([*SETTINGS, *EXECUTORS])
@@ -144,25 +148,25 @@ def tune(
             where.compute(place, bench, cells, devices, jobs, screen)
     say.ended(cells, before, store)
     found = of.choose(trials, store, budget, draw_seed, asked.seeds, metric)
-    code = 0  # also where a draw diverged: that is an answer
-    for name in dict.fromkeys(trial.method for trial in trials):
+    path = of.write(found, output)
+    _tell(found, dict.fromkeys(trial.method for trial in trials))
+    line = f"{path}: fplbench run --tuned {path} --datasets ... runs them."
+    out.print(line, markup=False, soft_wrap=True)
+    raise typer.Exit(int(any(trial.method not in found.methods for trial in trials)))
+
+
+def _tell(found: Tuned, methods: Iterable[str]) -> None:
+    """A line for each method: what was found for it, beside the defaults."""
+    for name in methods:
         choice = found.methods.get(name)
         if choice is None:
-            warn(f"{name} is left out: all of its {budget} draws diverged.")
-            code = 1
+            warn(f"{name} is left out: all of its {found.budget} draws diverged.")
             continue
         words = ", ".join(f"{key} {value}" for key, value in choice.settings.items())
         usual = "diverged" if choice.defaults is None else f"{choice.defaults:.2f}"
-        out.print(
-            f"{name}: {choice.found:.2f}, the defaults {usual}: {words or 'the defaults'}"
-            + (f" ({choice.diverged} draws diverged)" if choice.diverged else ""),
-            markup=False,
-            soft_wrap=True,
-        )
-    path = of.write(found, output)
-    line = f"{path}: fplbench run --tuned {path} --datasets ... runs them."
-    out.print(line, markup=False, soft_wrap=True)
-    raise typer.Exit(code)
+        lost = f" ({choice.diverged} draws diverged)" if choice.diverged else ""
+        line = f"{name}: {choice.found:.2f}, the defaults {usual}: {words or 'the defaults'}{lost}"
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _refuse(asked: Request) -> None:
