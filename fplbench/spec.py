@@ -59,7 +59,20 @@ class Training(BaseModel):
         2, ge=1, description="Local epochs of a new client before its second test."
     )
     batch_size: int = Field(32, ge=1, description="Images of a local step; FedPGP's code.")
-    lr: float = Field(0.001, gt=0, description="Learning rate of the first round; FedPGP's code.")
+    lr: float = Field(
+        0.001,
+        gt=0,
+        description="Learning rate of the first round; FedPGP's code.",
+        json_schema_extra={
+            "search": {
+                "low": 1e-4,
+                "high": 1e-1,
+                "log": True,
+                "source": "0.0001 is the least of the presets' papers (DP-FPL), 0.04 the largest "
+                "tried for the embedded backbone (docs/defaults.md); rounded up to a decade",
+            }
+        },
+    )
     lr_schedule: Literal["constant", "cosine", "linear"] = Field(
         "constant",
         description="The learning rate over the rounds, the same for every client. constant: "
@@ -92,6 +105,11 @@ class Training(BaseModel):
         description="0: the start as it is drawn. 1, 2, ...: every trained tensor's start times "
         "(1 + 1e-6 x standard normal), another draw for each number, to see how far rounding alone "
         "moves the end (`fplbench stability`). Such cells stand in no table, plot or page.",
+    )
+    chosen_by: str = Field(
+        "",
+        description="By what rule the settings were chosen, which tables say; empty: nobody chose. "
+        "`fplbench run --tuned FILE` fills it in.",
     )
     precision: Precision = Field(
         "fp32",
@@ -147,6 +165,8 @@ class Cell(BaseModel):
             del cell["training"]["nudge"]  # no cell is another one because starts can be moved
         if not self.training.new_clients:
             del cell["training"]["new_clients"], cell["training"]["new_client_epochs"]
+        if not self.training.chosen_by:
+            del cell["training"]["chosen_by"]  # nor because settings can be chosen
         if self.strategy == OWN:
             del cell["strategy"], cell["strategy_settings"]  # nor because strategies exist
         whole = {"protocol": PROTOCOL, "cell": cell, "identity": identity}

@@ -21,6 +21,7 @@ from fplbench.cli.options import at_home
 from fplbench.cli.rerun import rerun
 from fplbench.cli.run import run
 from fplbench.cli.stability import stability
+from fplbench.cli.tune import tune
 from fplbench.errors import UserError
 from fplbench.machine.openmp import wait_briefly
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command()(at_home(demo))
 app.command()(run)  # expands ~ itself: nothing stands between the command and a cell
+app.command()(tune)
 app.command(name="list")(at_home(lists.list_))
 app.command()(at_home(lists.show))
 app.command()(at_home(store.status))

@@ -109,12 +109,16 @@ def plots(
     results: Results = Path("results"),
     output: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/plots.")] = None,
     measure: Measure = None,
+    columns: Annotated[
+        int, typer.Option(help="Columns of a paper that a figure is as wide as.", min=1, max=2)
+    ] = 1,
 ) -> None:
-    """Draw curves, trade-offs and clients of all records as PDF and PNG."""
+    """Draw curves, trade-offs, clients and more of all records as PDF and PNG, each with its data
+    as CSV, and name the command below each in plots.md."""
     from fplbench.report import write as reporting
 
     folder = output or _beside(results, "plots")
-    reporting.write_plots(results, folder, out, err, measure or DEFAULT)
+    reporting.write_plots(results, folder, out, err, measure or DEFAULT, columns)
 
 
 def report(

@@ -80,6 +80,10 @@ def run(
             "swept; repeatable.",
         ),
     ] = None,
+    tuned: Annotated[
+        Path | None,
+        typer.Option(help="Settings that `fplbench tune` chose; records and tables say so."),
+    ] = None,
     validation: Annotated[
         bool,
         typer.Option("--validation", help="Short for --evaluate-on validation."),
@@ -107,8 +111,7 @@ def run(
     **given: Any,
 ) -> None:
     """Run every method on every data set with every seed; what is done already is skipped."""
-    output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
-    output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
+    output, grid, data_root, plugins, tuned = map(home, (output, grid, data_root, plugins, tuned))
     axes = {
         "methods": listed(methods, "--methods"),
         "strategies": listed(strategies, "--strategies"),
@@ -126,6 +129,7 @@ def run(
         {name: values for name, values in axes.items() if values is not None},
         options,
         assignments(settings or []),
+        tuned,
     )
     if not math.isfinite(checkpoint):
         raise UserError(f"--checkpoint {checkpoint}: it is a number of seconds.")
@@ -178,8 +182,28 @@ def _request(
     axes: dict[str, Any],
     options: dict[str, Any],
     sets: dict[str, Any],
+    tuned: Path | None,
 ) -> Request:
-    """What was asked for: flags alone, or a preset or a grid file with flags beside it."""
+    """What was asked for: flags alone, or a preset or a grid file with flags beside it; with the
+    settings of a file of chosen ones."""
+    if tuned is None:
+        return asked_for(name, grid, axes, options, sets)
+    from fplbench.grid import tune
+
+    chosen = tune.read(tuned)
+    if name is None and grid is None:
+        axes = {"methods": tuple(chosen.methods), **axes}
+    return tune.applied(asked_for(name, grid, axes, options, sets), chosen, tuned)
+
+
+def asked_for(
+    name: str | None,
+    grid: Path | None,
+    axes: dict[str, Any],
+    options: dict[str, Any],
+    sets: dict[str, Any],
+) -> Request:
+    """A preset, a grid file or flags alone, with flags in place of what the first two say."""
     from fplbench.grid import gridfile
     from fplbench.grid.preset import overridden, preset
 

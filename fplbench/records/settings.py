@@ -25,7 +25,8 @@ def settings_of(record: Record) -> Row:
     groups: dict[str, Mapping[str, JsonValue]] = {
         "set": own,
         "scen": record.scenario_settings,
-        "train": record.training,
+        # Where nobody chose the settings there is no rule, as in records from before it was kept.
+        "train": {n: v for n, v in record.training.items() if n != "chosen_by" or v},
         "ident": {"protocol": record.protocol, **record.identity},
     }
     return {

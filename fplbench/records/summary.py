@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,6 +133,12 @@ def summary(values: NDArray[np.floating], measure: Measure) -> Summary | None:
         worst=None if measure.across else float(worst),
         count=len(present),
     )
+
+
+def leading(headline: Sequence[str], known: Collection[str]) -> str | None:
+    """The headline metric that sums up the others, or else the first that is known."""
+    there = [name for name in headline if name in known]
+    return "cm" if "cm" in there else next(iter(there), None)
 
 
 def harmonic_mean(*parts: float) -> float:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from fplbench.plugins.measure import DEFAULT
 from fplbench.records.words import and_
-from fplbench.report import facts
+from fplbench.report import facts, tuning
 from fplbench.report.entries import FEWER, MISSING, PARTIAL, Entry
-from fplbench.report.groups import Group, show
+from fplbench.report.groups import Group, is_chosen, show
 from fplbench.report.significance import LEVEL, Ranking
 from fplbench.report.words import About, explained, in_words, meanings, title
 
@@ -147,11 +147,12 @@ def setting(group: Group) -> str:
     told = [f"here {', '.join(group.told)}"] if group.told else []
     if shared.get("evaluate_on", "test") != "test":
         told.append("tested on validation images, to choose settings: no result")
+    told += tuning.rules(group)
     return "; ".join([*about, ", ".join([*budget, *share, *contexts]), *told])
 
 
 # What a caption says anyway, or what decides no number.
-SAID = ("rounds", "local_epochs", "participation", "lr", "evaluate_on", "evaluations")
+SAID = ("rounds", "local_epochs", "participation", "lr", "evaluate_on", "evaluations", "chosen_by")
 DESCRIBED = (
     "clients", "clients_per_domain", "classes_per_client", "shots", "alpha", "hold_out", "test_on",
     "among", "base", "source", "label_noise", "imbalance",
@@ -162,7 +163,7 @@ def _optimizer(group: Group) -> list[str]:
     """The learning rate, and what else of the training was not its default; what varies stands
     in the rows' labels."""
     cells = group.frame.drop_duplicates("id")
-    trained = cells[cells["trainable_parameters"] > 0]
+    trained = cells[(cells["trainable_parameters"] > 0) & ~is_chosen(cells)]
     changed = sorted({n for text in trained["changed"].dropna() for n in str(text).split("\n")})
     names = ["train.lr"] if "train.lr" in trained else []
     names += [n for n in changed if n.startswith("train.") and n[6:] not in SAID]
@@ -252,7 +253,7 @@ def notes(
         found.append(f"n/a, {row}, {and_(names)}: {str(reason).rstrip('.')}.")
     if kind == "headline":
         done = frame[frame["status"] == "done"].drop_duplicates("id")
-        found += [*facts.notes(done), *told_of_data(done)]
+        found += [*tuning.notes(done), *facts.notes(done), *told_of_data(done)]
         found += stopped(frame[frame["status"] != "done"].drop_duplicates("id"))
     if kind == "cost":
         found += _measured_on(frame[frame["status"] == "done"].drop_duplicates("id"))

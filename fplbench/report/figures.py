@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from fplbench.records.summary import leading
 from fplbench.report.groups import Group
-from fplbench.report.looks import Look, legend_below, new_figure, save
+from fplbench.report.looks import COLUMN, Look, in_a_row, legend_below, new_figure, save
 from fplbench.report.words import axis, title
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def curves(
     if not metrics:
         return []
     rows = rows_of(group, frame.dropna(subset=metrics, how="all"))
-    columns = min(2, len(metrics))
+    columns = in_a_row(len(metrics))
     figure, panels = new_figure(-(-len(metrics) // columns), columns, 1.45 if columns > 1 else 2.0)
     for place, panel in enumerate(panels):
         if place >= len(metrics):
@@ -53,18 +54,23 @@ def curves(
             panel.set_ylabel(axis(group.scale))
     about(figure, group, data, frame, rows, "mean, band ± std")
     legend_below(figure, panels[0], rows)
-    return save(figure, name.with_name(f"{name.name}-rounds"))
+    drawn = frame.dropna(subset=metrics, how="all")[["row", "seed", "round", *metrics]]
+    return save(figure, name.with_name(f"{name.name}-rounds"), drawn)
 
 
 def _curve(panel: Axes, frame: pd.DataFrame, metric: str, label: str, look: Look) -> None:
     by_round = frame.dropna(subset=[metric]).groupby("round")[metric]
-    mean, std = by_round.mean(), by_round.std(ddof=1).fillna(0.0)
-    rounds = mean.index.to_numpy(dtype=float)
-    panel.plot(
-        rounds, mean, label=label, color=look.colour, marker=look.marker, linestyle=look.line
-    )
+    band(panel, by_round.mean(), by_round.std(ddof=1).fillna(0.0), label, look)
+
+
+def band(
+    panel: Axes, mean: pd.Series[float], std: pd.Series[float], label: str, look: Look
+) -> None:
+    """A line of means by their index, with a band of a standard deviation."""
+    at = mean.index.to_numpy(dtype=float)
+    panel.plot(at, mean, label=label, color=look.colour, marker=look.marker, linestyle=look.line)
     low, high = (mean - std).to_numpy(), (mean + std).to_numpy()
-    panel.fill_between(rounds, low, high, color=look.colour, alpha=0.15, linewidth=0)
+    panel.fill_between(at, low, high, color=look.colour, alpha=0.15, linewidth=0)
 
 
 def trade_off(
@@ -92,7 +98,7 @@ def trade_off(
     panel.margins(0.08)
     about(figure, group, data, pairs, rows, "Pareto front (dashed), mean ± std")
     legend_below(figure, panel, rows)
-    return save(figure, name.with_name(f"{name.name}-tradeoff"))
+    return save(figure, name.with_name(f"{name.name}-tradeoff"), pairs)
 
 
 def pareto_front(points: np.ndarray) -> np.ndarray:
@@ -111,6 +117,24 @@ def _front(panel: Axes, points: np.ndarray, lower_is_better: bool) -> None:
         front[:, 0],
         front[:, 1],
         drawstyle="steps-post" if lower_is_better else "steps-pre",
+        color="#777777",
+        linestyle="--",
+        linewidth=0.9,
+        zorder=1,
+    )
+
+
+def _cheap_front(panel: Axes, points: np.ndarray, lower_is_better: bool) -> None:
+    """A staircase: below and right of it (above and right) lies what some method beats for less.
+    points: [N, 2], a cost and a measure."""
+    signs = np.array([-1.0, -1.0 if lower_is_better else 1.0])
+    front = (pareto_front(points * signs) * signs)[::-1]
+    end = np.array([[points[:, 0].max(), front[-1, 1]]])  # on to the dearest: it is worth no more
+    front = np.concatenate([front, end])
+    panel.plot(
+        front[:, 0],
+        front[:, 1],
+        drawstyle="steps-post",
         color="#777777",
         linestyle="--",
         linewidth=0.9,
@@ -157,7 +181,8 @@ def clients(
     panel.grid(visible=False, axis="y")
     panel.set_xlabel(f"local {axis(group.scale)}")
     about(figure, group, data, frame, rows, "a dot a client, bar: mean; all clients")
-    return save(figure, name.with_name(f"{name.name}-clients"))
+    drawn = frame[["row", "seed", "client", "train_size", "value"]]
+    return save(figure, name.with_name(f"{name.name}-clients"), drawn)
 
 
 def _strip(panel: Axes, frame: pd.DataFrame, place: int, look: Look) -> None:
@@ -184,10 +209,9 @@ def costs(
     frame: rows of load_results with the column "row".
     """
     known = set(frame.loc[frame["value"].notna(), "metric"])
-    there = [metric for metric in group.headline if metric in known]
-    if not there:
+    metric = leading(group.headline, known)
+    if metric is None:
         return []
-    metric = "cm" if "cm" in there else there[0]
     frame = frame[frame["metric"] == metric].dropna(subset="value")
     frame = frame.assign(traffic=frame["up_bytes"] + frame["down_bytes"])
     shown = [cost for cost in COST_AXES if pd.to_numeric(frame[cost]).notna().any()]
@@ -199,20 +223,29 @@ def costs(
             mine = frame[frame["row"] == row]
             pairs = np.stack([pd.to_numeric(mine[cost]) / unit, mine["value"]], axis=1)
             _point(panel, pairs.astype(float), row, style[row])
+        means = frame.assign(at=pd.to_numeric(frame[cost])).groupby("row")[["at", "value"]].mean()
+        _cheap_front(panel, means.to_numpy(dtype=float) / [unit, 1.0], group.scale.lower_is_better)
         _spread_out(panel, pd.to_numeric(frame[cost]).to_numpy(dtype=float) / unit)
         panel.set_xlabel(label)
         panel.margins(0.1)
     panels[0].set_ylabel(f"{title(metric, group.about)} {axis(group.scale)}")
-    about(figure, group, data, frame, rows, "mean ± std")
+    about(figure, group, data, frame, rows, "Pareto front (dashed), mean ± std")
     legend_below(figure, panels[0], rows)
-    return save(figure, name.with_name(f"{name.name}-cost"))
+    drawn = frame[["row", "seed", *shown, "value"]].rename(columns={"traffic": "bytes_sent"})
+    return save(figure, name.with_name(f"{name.name}-cost"), drawn)
 
 
 def _spread_out(panel: Axes, values: np.ndarray) -> None:
     """Costs of different orders of magnitude on a logarithmic axis that still has a 0."""
     some = values[values > 0]
     if len(some) and some.max() > 30 * some.min():
-        panel.set_xscale("symlog", linthresh=float(some.min()))
+        least, most = float(some.min()), float(some.max())
+        panel.set_xscale("symlog", linthresh=least)
+        tens = np.arange(np.ceil(np.log10(least)), np.floor(np.log10(most)) + 1)
+        panel.xaxis.set_major_locator(FixedLocator([0.0, *10.0**tens]))
+        panel.xaxis.set_minor_locator(NullLocator())
+        # matplotlib would write powers in TeX's words, which are no markup here (looks.RC).
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def rows_of(group: Group, frame: pd.DataFrame) -> list[str]:
@@ -236,6 +269,7 @@ def about(
 
 def about_lines(figure: Figure, parts: Sequence[str]) -> None:
     """Above the panels, with room of its own."""
-    lines = [line for part in parts for line in textwrap.wrap(part, 68)]
+    width = round(68 * figure.get_figwidth() / COLUMN)
+    lines = [line for part in parts for line in textwrap.wrap(part, width)]
     figure.set_size_inches(figure.get_figwidth(), figure.get_figheight() + 0.12 * len(lines))
     figure.suptitle("\n".join(lines), fontsize=6.5, color="#444444")

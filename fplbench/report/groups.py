@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,9 @@ from fplbench.report import reference_rows
 from fplbench.report.words import About, about, headline, measured, scale
 
 # A method's own choice of optimizer is no difference of budget: it goes to the row's label.
-OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay")
+# Nor is it one that settings were chosen by a rule.
+CHOSEN = "train.chosen_by"
+OPTIMIZER = ("train.lr", "train.lr_schedule", "train.momentum", "train.weight_decay", CHOSEN)
 # How often a run was evaluated changes its curves, not what it ended with. Moved starts are left
 # out of the tidy table, so that all have nudge 0, or were made before there were any.
 WITHOUT_EFFECT = ("train.evaluations", "train.nudge")
@@ -209,29 +211,42 @@ def row_labels(
     cells: pd.DataFrame, titles: Mapping[str, str], unsaid: Collection[str] = ()
 ) -> pd.Series[str]:
     """A label a cell: the method's title, the settings that tell its variants apart, and those
-    that are not the defaults.
+    that are not the defaults. Settings that `fplbench tune` chose are named below a table; the
+    label says "tuned".
 
     cells: one row a cell, indexed by id. unsaid: settings that need no label, being named
     elsewhere, unless they tell variants apart.
     """
     told = {name: values for name, values in unusual(cells).items() if name not in unsaid}
-    optimizer = _varying(cells, [name for name in OPTIMIZER if name in cells])
     own, versions = _columns(cells, "set."), identities(cells).of_method
     names = [titles.get(method, method) for method in cells["method"].unique()]
     labels: dict[object, str] = {}
-    for method, part in cells.groupby("method", sort=False):
-        title = titles.get(str(method), str(method))
-        if names.count(title) > 1:  # a plug-in that took another method's title
-            title = f"{title}, {method}"
-        # A setting whose default follows from the data set does not make two variants.
-        sets = [of_data for _, of_data in part.groupby("dataset", sort=False)]
-        varying = [name for name in own if any(_varying(each, [name]) for each in sets)]
-        apart = _varying(part, versions)
-        for cell_id, cell in part.iterrows():
-            changed = {n for n in own if (method, exact(cell[n])) in told.get(n, ())}
-            named = [name for name in own if name in varying or name in changed]
-            labels[cell_id] = _label(title, cell, [*named, *apart, *optimizer])
+    for chosen, of_kind in cells.groupby(is_chosen(cells)):
+        optimizer = [name for name in OPTIMIZER if name in cells and name != CHOSEN]
+        for method, part in of_kind.groupby("method", sort=False):
+            title = titles.get(str(method), str(method))
+            if names.count(title) > 1:  # a plug-in that took another method's title
+                title = f"{title}, {method}"
+            # A setting whose default follows from the data set does not make two variants.
+            sets = [of_data for _, of_data in part.groupby("dataset", sort=False)]
+            varying = [name for name in own if any(_varying(each, [name]) for each in sets)]
+            apart = _varying(part, versions)
+            # A rate that some untuned method has for its own is named for all of them.
+            rivals = sets if chosen else [of_kind]
+            rates = [name for name in optimizer if any(_varying(each, [name]) for each in rivals)]
+            for cell_id, cell in part.iterrows():
+                changed = {n for n in own if (method, exact(cell[n])) in told.get(n, ())}
+                named = [n for n in own if n in varying or (n in changed and not chosen)]
+                label = _told(cell, [*named, *apart, *rates])
+                labels[cell_id] = _with_words(title, [*(["tuned"] if chosen else []), *label])
     return pd.Series(labels)
+
+
+def is_chosen(cells: pd.DataFrame) -> pd.Series[bool]:
+    """Of each cell, whether a rule chose its settings."""
+    if CHOSEN not in cells:
+        return pd.Series(False, index=cells.index)
+    return cells[CHOSEN].map(lambda rule: not absent(rule))
 
 
 def unusual(cells: pd.DataFrame) -> dict[str, set[tuple[str, str]]]:
@@ -271,8 +286,11 @@ def _columns_of_data(cells: pd.DataFrame) -> pd.Series[str]:
 
 
 def _label(title: str, cell: pd.Series[Any], varying: Iterable[str]) -> str:
-    told = _told(cell, varying)
-    return f"{title} ({', '.join(told)})" if told else title
+    return _with_words(title, _told(cell, varying))
+
+
+def _with_words(title: str, words: Sequence[str]) -> str:
+    return f"{title} ({', '.join(words)})" if words else title
 
 
 def _told(cell: pd.Series[Any], names: Iterable[str]) -> list[str]:

@@ -96,14 +96,11 @@ def _over(group: Group, columns: Mapping[str, Sequence[str]]) -> Layout:
         entries = {row: average(each, seeds) for row, each in parts.items()}
         behind = _behind(entries, lower)
         best = next((row for row, one in behind.items() if one.difference == 0), None)
-        scores = {
-            row: np.array([[one.samples[seed] for one in parts[row].values()] for seed in seeds])
-            for row in behind
-        }
+        scores = {row: one for row, one in scores_of(parts, seeds).items() if row in behind}
         for row, one in entries.items():
             iqm, improves = Entry(), Entry()
             if row in scores and best is not None:
-                iqm = _of_seeds(_iqm, [scores[row]], decimals)
+                iqm = iqm_of(scores[row], decimals)
                 improves = Entry("best")
                 if row != best:
                     pair = [scores[best], scores[row]]
@@ -112,6 +109,20 @@ def _over(group: Group, columns: Mapping[str, Sequence[str]]) -> Layout:
             rows += _row(title(name, group.about), row, [one, iqm, improves, *against])
     notes = [note.format("below" if lower else "above") for note in OVER_NOTES]
     return _layout(group, "all", list(columns), OVER_HEADS, rows, notes)
+
+
+def scores_of(parts: Mapping[str, Mapping[str, Entry]], seeds: Sequence[int]) -> dict[str, Floats]:
+    """Row -> [seeds, data sets], of those that have them all. parts: of over_data_sets."""
+    return {
+        row: np.array([[one.samples[seed] for one in each.values()] for seed in seeds])
+        for row, each in parts.items()
+        if all(seed in one.samples for one in each.values() for seed in seeds)
+    }
+
+
+def iqm_of(scores: Floats, decimals: int) -> Entry:
+    """The interquartile mean of [seeds, data sets], two seeds or more, with its interval."""
+    return _of_seeds(_iqm, [scores], decimals)
 
 
 def _behind(entries: Mapping[str, Entry], lower_is_better: bool) -> dict[str, Behind]:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from fplbench.machine.fonts import fit
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMN = 3.3  # inches
+COLUMN, PAGE = 3.3, 6.9
+"""Inches of a column and of a page with two of them. Letters have the same size in both."""
 
 # Okabe and Ito's colours, told apart with any kind of colour vision; their yellow is left out,
 # since lines in it vanish on white.
@@ -48,6 +50,11 @@ RC: Any = {
 }
 
 
+def rc(columns: int) -> Any:
+    """What matplotlib is told for figures as wide as one column of a paper, or as two."""
+    return {**RC, "figure.figsize": (COLUMN if columns == 1 else PAGE, 2.0)}
+
+
 @dataclass(frozen=True)
 class Look:
     """Colour, marker and line of one row."""
@@ -77,14 +84,23 @@ def looks(methods: Mapping[str, str], titles: Mapping[str, str]) -> dict[str, Lo
 
 
 def new_figure(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of a column's width without a window. height: inches of a row of panels."""
+    """A figure of the width that `rc` says without a window. height: inches of a row of panels."""
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(COLUMN, height * rows), layout="constrained")
+    width = matplotlib.rcParams["figure.figsize"][0]
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.flat)
+
+
+def in_a_row(panels: int) -> int:
+    """How many of so many panels stand side by side."""
+    import matplotlib
+
+    return min(panels, 2 if matplotlib.rcParams["figure.figsize"][0] < PAGE else 4)
 
 
 def legend_below(figure: Figure, axes: Axes, labels: list[str]) -> None:
@@ -93,9 +109,10 @@ def legend_below(figure: Figure, axes: Axes, labels: list[str]) -> None:
     shown = [label for label in labels if label in handles]
     longest = max((len(label) for label in shown), default=0)
     columns = 3 if longest <= 14 else 2 if longest <= 26 else 1
+    columns *= int(figure.get_figwidth() / COLUMN)
     lines = -(-len(shown) // columns)
     # Room of its own, so that the panels keep their size.
-    figure.set_size_inches(COLUMN, figure.get_figheight() + 0.1 + 0.15 * lines)
+    figure.set_size_inches(figure.get_figwidth(), figure.get_figheight() + 0.1 + 0.15 * lines)
     figure.legend(
         [handles[label] for label in shown],
         shown,
@@ -106,16 +123,18 @@ def legend_below(figure: Figure, axes: Axes, labels: list[str]) -> None:
     )
 
 
-def save(figure: Figure, path: Path) -> list[Path]:
-    """As PDF for a paper and PNG for the web, the same bytes for the same figure."""
+def save(figure: Figure, path: Path, data: pd.DataFrame) -> list[Path]:
+    """As PDF for a paper and PNG for the web, the same bytes for the same figure, and what is drawn
+    as CSV."""
     import matplotlib
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    pdf, png = (path.with_name(f"{path.name}.{end}") for end in ("pdf", "png"))
+    pdf, png, csv = (path.with_name(f"{path.name}.{end}") for end in ("pdf", "png", "csv"))
     with matplotlib.rc_context(RC):
         fit(figure)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once for both
         figure.savefig(pdf, metadata={"CreationDate": None})
         figure.savefig(png, metadata={"Software": None})
-    return [pdf, png]
+    data.to_csv(csv, index=False, lineterminator="\n")
+    return [pdf, png, csv]

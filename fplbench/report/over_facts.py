@@ -12,7 +12,7 @@ from fplbench.plugins.base import Fact
 from fplbench.report.facts import of_cell
 from fplbench.report.figures import MOST_PANELS, about_lines
 from fplbench.report.groups import Group
-from fplbench.report.looks import Look, legend_below, looks, new_figure, save
+from fplbench.report.looks import Look, in_a_row, legend_below, looks, new_figure, save
 from fplbench.report.sweeps import ticks_at
 from fplbench.report.words import axis, title
 
@@ -48,7 +48,7 @@ def _draw(
     lines = frame.assign(line=named.where(frame["at"].notna(), frame["row"]))
     methods = dict(zip(lines["line"], lines["method"], strict=True))
     style = looks(methods, titles)
-    columns = min(2, len(metrics))
+    columns = in_a_row(len(metrics))
     figure, panels = new_figure(-(-len(metrics) // columns), columns, 1.45 if columns > 1 else 2.0)
     for place, panel in enumerate(panels):
         if place >= len(metrics):
@@ -66,7 +66,8 @@ def _draw(
     told = f"{data}, {group.scenario}: mean ± std over seeds; level: without {fact.title}"
     about_lines(figure, [told])
     legend_below(figure, panels[0], list(methods))
-    return save(figure, name)
+    drawn = lines.loc[lines["metric"].isin(metrics), ["line", "metric", "seed", "at", "value"]]
+    return save(figure, name, drawn)
 
 
 def _line(panel: Axes, frame: pd.DataFrame, label: str, look: Look) -> None:

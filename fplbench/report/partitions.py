@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from fplbench.records.record import Record
 from fplbench.report.figures import about_lines
 from fplbench.report.looks import new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # More than these have no room for a name each.
 MOST_CLASS_NAMES, MOST_CLIENT_NAMES = 15, 25
@@ -31,6 +37,21 @@ def draw(record: Record, data: str, name: Path) -> list[Path]:
     clients = len(table)
     named = clients <= MOST_CLIENT_NAMES
     figure, (panel,) = new_figure(1, 1, min(4.5, 1.0 + (0.12 * clients if named else 1.6)))
+    holdings(figure, panel, record)
+    about_lines(
+        figure, [f"{data}: training images of each client, seed {record.seed}; white: none"]
+    )
+    drawn = pd.DataFrame(table, columns=classes)
+    drawn.insert(0, "client", record.clients, allow_duplicates=True)
+    return save(figure, name.with_name(f"{name.name}-partition"), drawn)
+
+
+def holdings(
+    figure: Figure, panel: Axes, record: Record, bar: Literal["vertical", "horizontal"] = "vertical"
+) -> tuple[np.ndarray, list[str]]:
+    """The heat map of `counts`, which it returns, with its bar at the right or above it."""
+    table, classes = counts(record)
+    clients = len(table)
     image = panel.imshow(
         np.where(table > 0, table, np.nan),
         cmap="viridis_r",
@@ -40,7 +61,7 @@ def draw(record: Record, data: str, name: Path) -> list[Path]:
         interpolation="nearest",
     )
     panel.grid(visible=False)
-    if named:
+    if clients <= MOST_CLIENT_NAMES:
         panel.set_yticks(range(clients), _short(record.clients))
         panel.tick_params(axis="y", labelsize=6)
     else:
@@ -49,16 +70,15 @@ def draw(record: Record, data: str, name: Path) -> list[Path]:
     if len(classes) <= MOST_CLASS_NAMES:
         panel.set_xticks(range(len(classes)), _short(classes), rotation=45, ha="right")
     else:
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         panel.set_xlabel(f"class (of {len(classes)})")
-    bar = figure.colorbar(image, ax=panel, pad=0.02)
-    bar.set_label("training images")
-    bar.outline.set_visible(False)
-    bar.ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    about_lines(
-        figure, [f"{data}: training images of each client, seed {record.seed}; white: none"]
-    )
-    return save(figure, name.with_name(f"{name.name}-partition"))
+    place = "right" if bar == "vertical" else "top"
+    scale = figure.colorbar(image, ax=panel, pad=0.02, orientation=bar, location=place)
+    scale.set_label("training images")
+    scale.outline.set_visible(False)
+    ticks = scale.ax.yaxis if bar == "vertical" else scale.ax.xaxis
+    ticks.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    return table, classes
 
 
 def _short(names: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -10,10 +10,11 @@ import pandas as pd
 
 from fplbench.errors import UserError
 from fplbench.plugins.measure import DEFAULT, metric
+from fplbench.records.atomic import OUT, write_aside, writing
 from fplbench.records.record import Record
 from fplbench.records.results import clients_of, history_of, read_cells, results_of
 from fplbench.records.starts import Found
-from fplbench.report import figures, over_facts, partitions, ranks, sweeps
+from fplbench.report import figures, gains, over_facts, over_sets, partitions, ranks, sweeps
 from fplbench.report.groups import Group, file_name, free_name, split
 from fplbench.report.layout import (
     RANKED,
@@ -22,21 +23,28 @@ from fplbench.report.layout import (
     rank_over_data_sets,
     shared_quantities,
 )
-from fplbench.report.looks import RC, looks
+from fplbench.report.looks import Look, looks, rc
 from fplbench.report.tables import NOTHING
 from fplbench.report.words import title
 
 
 def write_plots(
-    path: Path | str, out: Path, titles: Mapping[str, str], measure: str = DEFAULT
+    path: Path | str,
+    out: Path,
+    titles: Mapping[str, str],
+    measure: str = DEFAULT,
+    columns: int = 1,
 ) -> list[Path]:
-    """Draw all plots of a store, or of a folder of stores, into a folder; return the files.
+    """Draw all plots of a store, or of a folder of stores, into a folder, each with its data as
+    CSV; return the files.
 
     For each group of comparable cells and each data set: NAME-rounds, -tradeoff, -clients, -cost,
-    -partition and -over-FACT; for a group with enough data sets NAME-ranks-METRIC; for each
-    setting that was swept SCENARIO-DATA-over-SETTING; each where there are numbers for it.
+    -partition, -gains and -over-FACT; for a group with several data sets NAME-profile-METRIC and
+    -iqm-METRIC, with enough of them NAME-ranks-METRIC; for each setting that was swept
+    SCENARIO-DATA-over-SETTING; each where there are numbers for it.
     titles: method -> display name; its order fixes each method's colour and marker. measure: of
-    the answers; names of another one's files have it. Without records: UserError.
+    the answers; names of another one's files have it. columns: of a paper that a figure is as wide
+    as, 1 or 2. Without records: UserError.
     """
     found, problems = read_cells(path)
     results = results_of(found, problems, measure=measure)
@@ -48,7 +56,7 @@ def write_plots(
     files: list[Path] = []
     groups = split(results, titles)
     taken = {group.name.lower() for group in groups if len(group.columns) > 1}
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(rc(columns)):
         for group in groups:
             style = looks(group.methods, titles)
             for data in group.columns:
@@ -63,7 +71,10 @@ def write_plots(
                 files += over_facts.draw(group, data, titles, name)
                 if measure == DEFAULT and (record := _partition(found, group, data)):
                     files += partitions.draw(record, data, name)
-            files += _ranks(group, out / group.name)
+                    files += gains.draw(
+                        group, data, record, _of_group(by_client, group, data), name
+                    )
+            files += _over_data_sets(group, style, out / group.name)
         for sweep in sweeps.find(results, titles):
             files += sweeps.draw(sweep, titles, out, taken)
     return files
@@ -78,14 +89,17 @@ def _of_measure(history: pd.DataFrame, measure: str) -> pd.DataFrame:
     )
 
 
-def _ranks(group: Group, name: Path) -> list[Path]:
-    """Critical differences of each headline metric that all data sets have."""
+def _over_data_sets(group: Group, style: Mapping[str, Look], name: Path) -> list[Path]:
+    """Profiles, intervals and critical differences of each headline metric that all have."""
     columns = {data: quantities(group, data, "rank") for data in group.columns}
-    if len(columns) < RANKED or group.doubled:
+    if len(columns) < 2 or group.doubled:
         return []
     files: list[Path] = []
     for name_of in shared_quantities(columns):
         parts = over_data_sets(group, columns, name_of)
+        files += over_sets.draw(group, parts, name_of, style, name)
+        if len(columns) < RANKED:
+            continue
         if ranking := rank_over_data_sets(parts, group.scale.lower_is_better):
             files += ranks.draw(ranking, name_of, title(name_of, group.about), name)
     return files
@@ -109,3 +123,19 @@ def _of_group(table: pd.DataFrame, group: Group, data: str) -> pd.DataFrame:
 
 def _name(group: Group, data: str) -> str:
     return "-".join([group.name, *([file_name(data)] if len(group.columns) > 1 else [])])
+
+
+def page(files: Sequence[Path], command: str, out: Path) -> list[Path]:
+    """A page of the figures with their data, and below each the command that draws it."""
+    shown = [
+        f"## {png.stem}\n\n![{png.stem}]({png.name})\n\nData: [{png.stem}.csv]({png.stem}.csv)\n\n"
+        f"    {command}\n"
+        for png in files
+        if png.suffix == ".png"
+    ]
+    if not shown:
+        return []
+    path = out / "plots.md"
+    with writing(path, OUT), write_aside(path) as file:
+        file.write("\n".join(["# Figures\n", *shown]).encode())
+    return [path]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from fplbench.report.figures import about_lines
 from fplbench.report.groups import file_name
 from fplbench.report.looks import new_figure, save
@@ -52,4 +54,5 @@ def draw(ranking: Ranking, metric: str, title: str, name: Path) -> list[Path]:
             f"Friedman p = {ranking.p:.2g}; bars: not told apart (Nemenyi, p < {LEVEL})",
         ],
     )
-    return save(figure, name.with_name(f"{name.name}-ranks-{file_name(metric)}"))
+    drawn = pd.DataFrame({"row": order, "rank": [ranking.ranks[row] for row in order]})
+    return save(figure, name.with_name(f"{name.name}-ranks-{file_name(metric)}"), drawn)

@@ -6,6 +6,7 @@ seconds, also for records of a method that is not installed here.
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -129,16 +130,24 @@ def write_published(results: Path, output: Path, out: Console, err: Console) -> 
 
 
 def write_plots(
-    results: Path, output: Path, out: Console, err: Console, measure: str = DEFAULT
+    results: Path,
+    output: Path,
+    out: Console,
+    err: Console,
+    measure: str = DEFAULT,
+    columns: int = 1,
 ) -> None:
-    """Draw all plots of a measure and name the files."""
+    """Draw all plots of a measure and name the files; a page of them says what made them."""
     require_writable(output, OUT)
     from fplbench.report import plots  # matplotlib, which tables do without
 
     table = read(results, err)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedRecordWarning)  # named by `read` just now
-        _name(plots.write_plots(results, output, titles(table), measure), out)
+        files = plots.write_plots(results, output, titles(table), measure, columns)
+    words = ["fplbench", "plots", str(results), "--out", str(output), "--columns", str(columns)]
+    words += ["--measure", measure] if measure != DEFAULT else []
+    _name([*files, *plots.page(files, shlex.join(words), output)], out)
 
 
 def write_page(results: Path, output: Path, reference: bool, out: Console, err: Console) -> None:

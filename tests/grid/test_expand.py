@@ -231,7 +231,7 @@ def test_a_methods_own_travel_has_the_id_it_had_before_there_were_strategies(
 ) -> None:
     (cell,) = cells(bench)
     fields = cell.model_dump(mode="json", exclude={"strategy", "strategy_settings"})
-    for name in ("nudge", "new_clients", "new_client_epochs"):  # in no id while they are off
+    for name in ("nudge", "new_clients", "new_client_epochs", "chosen_by"):  # off: in no id
         del fields["training"][name]
     whole = {"protocol": PROTOCOL, "cell": fields, "identity": {"data": "x"}}
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"))

@@ -58,4 +58,4 @@ def test_a_fact_that_is_a_number_is_an_axis(
 ) -> None:
     assert call(["plots", str(results)], monkeypatch, capsys)[0] == 0
     names = {path.name for path in (results / "plots").glob("*-over-epsilon.*")}
-    assert names == {"personal-over-epsilon.pdf", "personal-over-epsilon.png"}
+    assert names == {f"personal-over-epsilon.{end}" for end in ("pdf", "png", "csv")}

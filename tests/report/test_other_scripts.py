@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from make_records import TITLES, make_record, write_done
 from matplotlib.figure import Figure
@@ -81,7 +82,9 @@ def test_a_figure_has_every_name_and_no_boxes(tmp_path: Path) -> None:
     figure.draw_without_rendering()
     shown = {text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)}
     assert {drawable(name) for name in PAIRS[0]} <= shown
-    assert all(path.stat().st_size for path in save(figure, tmp_path / "a"))
+    assert all(
+        path.stat().st_size for path in save(figure, tmp_path / "a", pd.DataFrame({"a": [1]}))
+    )
 
 
 @pytest.mark.filterwarnings("error:Glyph")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +14,16 @@ from make_records import TITLES, make_record, write_done, write_stopped
 from matplotlib.image import imread
 
 from fplbench.errors import UserError
+from fplbench.records.record import Metric
 from fplbench.records.results import load_results
 from fplbench.records.store import Store
-from fplbench.report import partitions, sweeps
+from fplbench.report import over_sets, partitions, sweeps
 from fplbench.report.figures import pareto_front
-from fplbench.report.looks import COLUMN, looks
+from fplbench.report.looks import COLUMN, PAGE, looks
+from fplbench.report.plots import page as plots_page
 from fplbench.report.plots import write_plots
 
+HEADLINE = ("local", "base", "novel", "hm", "cm")
 MANY = {f"m{place:02}": f"Method {place}" for place in range(20)}
 
 
@@ -32,8 +36,9 @@ def plots(comparison: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 def test_each_group_and_data_set_has_its_plots(plots: dict[str, Path]) -> None:
     stems = ["base2novel-shapes", "base2novel-digits", "domains"]
     kinds = ["rounds", "tradeoff", "clients", "cost"]
-    wanted = {f"{s}-{k}.{end}" for s in stems for k in kinds for end in ("pdf", "png")}
-    assert set(plots) == wanted
+    over = [f"base2novel-{k}-{m}" for k in ("profile", "iqm") for m in HEADLINE]
+    drawn = [*(f"{s}-{k}" for s in stems for k in kinds), *over]
+    assert set(plots) == {f"{name}.{end}" for name in drawn for end in ("pdf", "png", "csv")}
 
 
 def test_pdfs_embed_truetype_fonts_and_are_a_column_wide(plots: dict[str, Path]) -> None:
@@ -87,7 +92,7 @@ def test_a_store_of_stopped_cells_alone_has_no_plots(tmp_path: Path) -> None:
 def test_names_with_markup_are_drawn_as_they_are(tmp_path: Path) -> None:
     write_done(Store(tmp_path), make_record("promptfl", "a_$b", "personal"))
     titles = {"promptfl": r"50% \frac{$x_1$} & more"}
-    assert len(write_plots(tmp_path, tmp_path / "out", titles)) == 8
+    assert len(write_plots(tmp_path, tmp_path / "out", titles)) == 4 * 3
 
 
 def test_the_front_is_what_nothing_beats_in_both() -> None:
@@ -161,6 +166,93 @@ def test_many_data_sets_have_a_critical_difference_diagram(tmp_path: Path) -> No
                 write_done(store, make_record(method, f"set{place}", "personal", seed))
     names = {path.name for path in write_plots(store.root, tmp_path / "out", TITLES)}
     assert {"personal-ranks-local.pdf", "personal-ranks-local.png"} <= names
+
+
+def test_a_methods_own_setting_and_its_rate_are_axes_too(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    usual = make_record("fedpgp", "digits", "personal")
+    for mu in (0.1, 1.0, 10.0):
+        for seed in range(2):
+            settings = {**usual.settings, "mu": mu}
+            write_done(store, make_record("fedpgp", "digits", "personal", seed, settings=settings))
+    for lr in (0.01, 0.02):
+        training = {**usual.training, "lr": lr}
+        write_done(store, make_record("coop", "digits", "personal", training=training))
+    found = {sweep.setting: sweep for sweep in sweeps.find(load_results(store.root), TITLES)}
+    assert {name: sweep.values for name, sweep in found.items()} == {
+        "set.mu": [0.1, 1.0, 10.0],
+        "train.lr": [0.01, 0.02],
+    }
+    assert set(found["set.mu"].frame["row"]) == {TITLES["fedpgp"]}
+    files = {path.name: path for path in write_plots(store.root, tmp_path / "out", TITLES)}
+    drawn = pd.read_csv(files["personal-digits-over-mu.csv"])
+    assert sorted(set(drawn["set.mu"])) == [0.1, 1.0, 10.0]
+    assert len(drawn) == 3 * 2 * drawn["metric"].nunique()
+
+
+@given(st.lists(st.floats(0.001, 1000), min_size=1, max_size=20, unique=True), st.booleans())
+def test_ticks_keep_both_ends_and_stand_apart(values: list[float], log: bool) -> None:
+    values = sorted(values)
+    kept = sweeps._apart(values, log)
+    assert (kept[0], kept[-1]) == (values[0], values[-1])
+    at = np.log(kept) if log else np.array(kept)
+    if len(kept) > 2:
+        assert np.diff(at).min() >= (at[-1] - at[0]) * sweeps.NEAR * (1 - 1e-9)
+
+
+def test_a_profile_is_the_share_of_runs_and_its_band_is_over_seeds() -> None:
+    scores = np.array([[1.0, 5.0], [3.0, 5.0], [3.0, 7.0]])  # [seeds, data sets]
+    at = np.array([0.0, 1.0, 2.0, 4.0, 6.0, 8.0])
+    share, low, high = over_sets.profile(scores, at)
+    runs = scores.ravel()
+    assert share.tolist() == [(runs >= value).mean() for value in at]
+    assert ((low <= share) & (share <= high)).all()
+    assert (low[0], high[0], low[-1], high[-1]) == (1, 1, 0, 0)
+    assert low[2] < share[2] < high[2]
+    one, same, also = over_sets.profile(scores[:1], at)
+    assert one.tolist() == same.tolist() == also.tolist()
+
+
+def test_what_is_drawn_lies_beside_the_figure(tmp_path: Path) -> None:
+    store, values = Store(tmp_path / "store"), {"zeroshot": [50.0, 60.0], "promptfl": [70.0, 90.0]}
+    counts = [{"dog": 2, "cat": 3}, {"cat": 4}]
+    for method, each in values.items():
+        record = make_record(method, "digits", "personal", clients=2, label_counts=counts)
+        local = Metric(mean=sum(each) / 2, per_client=list(each))
+        metrics = {"local": local, "global": Metric(mean=40.0)}
+        write_done(store, record.model_copy(update={"metrics": metrics}))
+    files = {path.name: path for path in write_plots(store.root, tmp_path / "out", TITLES)}
+    gains = pd.read_csv(files["personal-gains.csv"])
+    assert gains["images of dog"].tolist() == [2, 0]
+    assert gains["gain of PromptFL"].tolist() == [20, 30]  # over what trains nothing
+    assert "gain of CLIP zero-shot" not in gains
+    cost = pd.read_csv(files["personal-cost.csv"]).set_index("row")
+    assert cost.loc["PromptFL", "value"] == 80
+    page = plots_page(list(files.values()), "fplbench plots here", tmp_path)[0].read_text()
+    assert page.count("    fplbench plots here\n") == len(files) / 3
+    assert "[personal-gains.csv](personal-gains.csv)" in page
+
+
+def test_a_figure_is_as_wide_as_one_column_or_two(tmp_path: Path) -> None:
+    write_done(Store(tmp_path), make_record("promptfl", "digits", "personal"))
+    for columns, width in ((1, COLUMN), (2, PAGE)):
+        files = write_plots(tmp_path, tmp_path / f"out{columns}", TITLES, columns=columns)
+        for path in files:
+            if path.suffix == ".pdf":
+                assert f"/MediaBox [ 0 0 {width * 72:g}".encode() in path.read_bytes(), path
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_names_of_every_script_are_drawn(tmp_path: Path) -> None:
+    name = "φώς фото 猫"
+    for method in ("zeroshot", "promptfl"):
+        for data, counts in ((name, [{name: 2, "cat": 3}, {"cat": 4}]), ("digits", [])):
+            cell = make_record(method, data, "personal", clients=2, label_counts=counts)
+            write_done(Store(tmp_path), cell)
+    titles = {"promptfl": f"PromptFL {name}", "zeroshot": "CLIP"}
+    files = [path.name for path in write_plots(tmp_path, tmp_path / "out", titles)]
+    assert sum("-gains" in file for file in files) == 3
+    assert sum("-profile-" in file for file in files) == 2 * 3
 
 
 def test_nothing_to_draw_is_one_sentence(tmp_path: Path) -> None:
