@@ -49,16 +49,21 @@ plots: $(INSTALLED) ## Draw plots of all records in RESULTS (default: results)
 report: $(INSTALLED) ## Write one HTML page of all records in RESULTS (default: results)
 	$(BIN)/fplbench report $(RESULTS)
 
-# The demo's cells with moved starts, the same methods on digits, and the other methods.
+# The demo's cells with moved starts, the same methods in other scenarios, and the other methods.
 DIGITS = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp --datasets digits \
 	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=3 --set fedotp.evaluations=1 --jobs 2 \
 	--out $(RESULTS)/reference-runs
+SCENARIOS = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp \
+	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=1 --jobs 2 --out $(RESULTS)/reference-runs
 OTHERS = --methods dpfpl,fedclip,feddda,fedpha,fedsept,fedtpg,kgcoop,pfedmoap,plot,proda,prograd,promptfolio,tipadapter \
 	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=1 --jobs 2 --out $(RESULTS)/reference-runs
 reference: $(INSTALLED) ## Run all cells of the reference results; rewrites their file
 	$(BIN)/fplbench run fplbench/cli/demo.yaml --jobs 2 --out $(RESULTS)/reference-runs
 	$(BIN)/fplbench stability $(RESULTS)/reference-runs --starts 1 --jobs 2
 	$(BIN)/fplbench run $(DIGITS)
+	$(BIN)/fplbench run $(SCENARIOS) --datasets digits --scenario iid,pathological
+	$(BIN)/fplbench run $(SCENARIOS) --datasets shapes --scenario iid,pathological --shots 8
+	$(BIN)/fplbench run $(SCENARIOS) --datasets shapes_domains --clients-per-domain 2 --hold-out each
 	$(BIN)/fplbench run $(OTHERS) --datasets shapes,shapes_domains --clients-per-domain 2
 	$(BIN)/fplbench pack $(RESULTS)/reference-runs results/reference/embedded.jsonl.gz
 

@@ -186,7 +186,7 @@ def methods_index(methods: dict[str, type[Method]], text: str, costs: dict[str, 
 
 
 def data_card(cls: type[Dataset]) -> str:
-    facts = {"Scenario if none is named": f"`{cls.default_scenario}`"}
+    facts = {"Scenario if none is named": f"`{registry.usual(cls, registry.scenarios())}`"}
     if issubclass(cls, OnDisk):
         facts |= dict(on_disk(cls))
         title, how = cls.title, f"    fplbench data verify {cls.name}\n"
@@ -234,7 +234,11 @@ def linked(text: str) -> str:
 
 def data_index(datasets: dict[str, type[Dataset]]) -> str:
     rows = [
-        (f"[{getattr(cls, 'title', name)}]({name}.md)", cls.summary, f"`{cls.default_scenario}`")
+        (
+            f"[{getattr(cls, 'title', name)}]({name}.md)",
+            cls.summary,
+            f"`{registry.usual(cls, registry.scenarios())}`",
+        )
         for name, cls in datasets.items()
     ]
     return (

@@ -32,6 +32,7 @@ from fplbench.records.store import (
 )
 from fplbench.records.words import scale
 from fplbench.scenario import Settings as ScenarioSettings
+from fplbench.spec import Training
 
 # Where pyarrow is installed, pandas would keep texts with it, which refuses names of files that are
 # no UTF-8.
@@ -56,6 +57,11 @@ UNMEASURED = "its record is from before {} was measured, or without its plug-in"
 
 # An option of scenarios is in no record where it is off; this is what it is there.
 OFF = {f"scen.{name}": field.default for name, field in ScenarioSettings.model_fields.items()}
+# So are these in records from before the training had them; no id tells of them where they are off.
+OFF |= {
+    f"train.{name}": Training.model_fields[name].default
+    for name in ("new_clients", "new_client_epochs")
+}
 
 # What tells apart two data sets, or scenarios, that have one path, and makes one of two paths one.
 SAME = {"dataset": ("ident.data", "ident.split"), "scenario": ("ident.partition",)}

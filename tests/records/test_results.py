@@ -102,3 +102,15 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 def test_reading_results_needs_no_torch() -> None:
     code = "import sys, fplbench, fplbench.records.results; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_setting_from_before_it_was_there_is_off(store: Store) -> None:
+    """Or a store of old and new records would fall apart into two settings."""
+    for seed, later in enumerate([{}, {"new_clients": 0.0, "new_client_epochs": 2}]):
+        record = make_record(seed=seed)
+        training = {n: v for n, v in record.training.items() if not n.startswith("new_client")}
+        write_done(store, record.model_copy(update={"training": training | later}))
+    table = load_results(store.root)
+    assert table["id"].nunique() == 2
+    for name in ("train.new_clients", "train.new_client_epochs"):
+        assert table[name].nunique(dropna=False) == 1

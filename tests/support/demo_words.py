@@ -108,9 +108,20 @@ def source() -> Path:
     return next(file for file in FILES if file.exists())
 
 
-def group_of(file: Path, scenario: str, data: str, methods: Sequence[str] | None = None) -> Group:
-    """The one group of cells of a scenario on a data set. methods: None for all."""
+def group_of(
+    file: Path,
+    scenario: str,
+    data: str,
+    methods: Sequence[str] | None = None,
+    seeds: int | None = None,
+) -> Group:
+    """The one group of cells of a scenario on a data set, with no domain held out. methods: None
+    for all. seeds: how many, the first ones; None for all."""
     results = load_results(file)
+    if "scen.hold_out" in results:
+        results = results[results["scen.hold_out"].isna()]
+    if seeds is not None:
+        results = results[results["seed"] < seeds]
     if methods is not None:
         results = results[results["method"].isin(methods)]
     fit = [

@@ -28,7 +28,7 @@ SEEDS = 8
 def block(file: Path) -> str:
     """What stands between the markers."""
     methods = whole(file)
-    groups = {where: group_of(file, *where, methods) for where in (CLASSES, STYLES)}
+    groups = {where: group_of(file, *where, methods, SEEDS) for where in (CLASSES, STYLES)}
     rows: dict[str, list[str]] = {}
     heads = ["Method"]
     for where, group in groups.items():
@@ -48,11 +48,11 @@ def whole(file: Path) -> list[str]:
     results = load_results(file)
     found = []
     for method, cells in results.groupby("method"):
-        counts = [
-            cells[(cells["scenario"] == scenario) & (cells["dataset"] == data)]["seed"].nunique()
+        held = [
+            {*cells[(cells["scenario"] == scenario) & (cells["dataset"] == data)]["seed"]}
             for scenario, data in (CLASSES, STYLES)
         ]
-        if all(count == SEEDS for count in counts):
+        if all(seeds.issuperset(range(SEEDS)) for seeds in held):
             found.append(str(method))
     return found
 
