@@ -110,7 +110,7 @@ def test_tables_and_plots_are_made_from_the_records(results: Path, cache: Path) 
     assert {".tex", ".md", ".csv"} <= {p.suffix for p in written}
     assert all(p.stat().st_size for p in written)
     out, _ = call("plots", results, cache=cache)
-    assert {Path(line).suffix for line in out.split()} == {".pdf", ".png"}
+    assert {Path(line).suffix for line in out.split()} == {".pdf", ".png", ".csv", ".md"}
 
 
 def test_show_prints_one_record_or_a_folder(results: Path, cache: Path) -> None:

@@ -23,7 +23,7 @@ def test_its_cells_are_in_the_reference(
     code, out, err = call(command, monkeypatch, capsys)
     assert code == 0, err
     cells = {line.split()[-1] for line in out.splitlines() if line.startswith("to do ")}
-    assert len(cells) == 2 * 6 * 8
+    assert len(cells) == 2 * 6 * 12
     assert cells <= {record.id for _, record in read_cells(reference.FILE)[0]}
 
 
