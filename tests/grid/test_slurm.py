@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from grids import SAME, finished, outcome, run, start, wait_for
+from grids import SAME, finished, outcome, run, start, wait_for, wait_for_a_listener
 from one_node_slurm import missing, one_node_slurm
 
 from fplbench.errors import UserError
@@ -211,6 +211,7 @@ def test_a_real_slurm_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.Mo
 
         process = start(out, cache, REAL, *slurm)
         wait_for(out, process, 3, 900)
+        wait_for_a_listener(process)  # the jobs need no command, and may be done before it begins
         process.terminate()
         said = process.communicate(timeout=120)
         assert process.returncode in (75, 0), said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -71,6 +72,21 @@ def wait_for(out: Path, process: subprocess.Popen[str], cells: int, patience: fl
     while finished(out) < cells and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def wait_for_a_listener(process: subprocess.Popen[str], patience: float = 300) -> None:
+    """Until a run handles SIGTERM, or has ended: before that it is still importing."""
+    deadline = time.monotonic() + patience
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            return
+        (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+        if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def children(pid: int) -> list[int]:
