@@ -348,9 +348,10 @@ def _table(
 ) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=_in_order(columns, rows))
     settings = {record.id: settings_of(record) for _, record in found}
+    of_rows = [settings[str(row["id"])] for row in rows]
     for name in _in_order([], list(settings.values())):
         # As objects: beside a missing value, pandas would make the integer 16 into 16.0.
-        values = [settings[cell_id].get(name, OFF.get(name)) for cell_id in table["id"]]
+        values = [each.get(name, OFF.get(name)) for each in of_rows]
         table[name] = pd.Series(values, index=table.index, dtype=object)
     for column, known in SAME.items():
         table[column] = _shortest(table, column, known)
