@@ -77,8 +77,8 @@ def main() -> None:
             raise
         _refuse(
             f"This needs {missing}, which is not installed: this environment can only read results "
-            "(tables, plots, report, show, pack, check, status, predictions); `pip install fplbench` "
-            "brings the rest."
+            "(tables, plots, report, show, pack, check, status, predictions); `pip install "
+            "fplbench` brings the rest."
         )
 
 
