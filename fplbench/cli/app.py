@@ -18,6 +18,7 @@ from fplbench.cli.data import app as data
 from fplbench.cli.demo import demo
 from fplbench.cli.new import new
 from fplbench.cli.options import at_home
+from fplbench.cli.predictions import predictions
 from fplbench.cli.rerun import rerun
 from fplbench.cli.run import run
 from fplbench.cli.stability import stability
@@ -52,6 +53,7 @@ app.command()(at_home(new))
 app.command()(at_home(report.tables))
 app.command()(at_home(report.plots))
 app.command()(at_home(report.report))
+app.command()(at_home(predictions))
 app.command()(at_home(packs.pack))
 app.command()(at_home(packs.merge))
 app.command()(at_home(machine.doctor))
@@ -75,8 +77,8 @@ def main() -> None:
             raise
         _refuse(
             f"This needs {missing}, which is not installed: this environment can only read results "
-            "(tables, plots, report, show, pack, check, status); `pip install fplbench` brings the "
-            "rest."
+            "(tables, plots, report, show, pack, check, status, predictions); `pip install "
+            "fplbench` brings the rest."
         )
 
 

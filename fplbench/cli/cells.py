@@ -14,12 +14,13 @@ from fplbench.data.progress import on_console
 from fplbench.data.understood import understood
 from fplbench.features.stock import Workbench
 from fplbench.grid import run
+from fplbench.grid.answers import most_bytes
 from fplbench.grid.jobs import Job
 from fplbench.grid.plan import duration, estimate, planned, remember
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.machine.place import Place
 from fplbench.plugins.executor import Executor
-from fplbench.records.store import ForeignRecord, Store
+from fplbench.records.store import PREDICTIONS, ForeignRecord, Store
 from fplbench.spec import Request
 
 WORDS = {
@@ -31,6 +32,7 @@ WORDS = {
     "diverged": "diverged before",
 }
 INTERRUPTED = 130
+TO_DO, STOPPED = frozenset({"absent", "damaged"}), frozenset({"failed", "diverged"})
 
 Statuses = Mapping[str, str]
 
@@ -86,7 +88,7 @@ def watched(cells: Sequence[Job], bench: Workbench, store: Store) -> Iterator[Sc
 def dry_run(cells: Sequence[Job], store: Store, processes: int, retry: bool) -> None:
     """A line for each cell, then what the run would take."""
     before = statuses(cells, store)
-    todo = {"absent", "damaged"} | ({"failed", "diverged"} if retry else set())
+    todo = TO_DO | STOPPED if retry else TO_DO
     for job in cells:
         out.print(f"{WORDS[before[job.id]]:<25} {job.id}", markup=False, soft_wrap=True)
     left = [cell for cell in planned(cells) if before[cell.id] in todo]
@@ -106,6 +108,27 @@ def dry_run(cells: Sequence[Job], store: Store, processes: int, retry: bool) -> 
     )
     if found.unknown:
         out.print(f"Of {found.unknown} nothing is known: no cell like them has been run here.")
+
+
+def without_predictions(cells: Sequence[Job], before: Statuses, store: Store) -> None:
+    """Warn of cells that are done and will not be computed again for --keep-predictions."""
+    done = [job for job in cells if before[job.id] == "done"]
+    lacking = [job for job in done if not (store.root / job.id / PREDICTIONS).exists()]
+    if lacking:
+        many = "1 cell is" if len(lacking) == 1 else f"{len(lacking)} cells are"
+        warn(
+            f"{many} done without predictions and not computed again for --keep-predictions: "
+            "name another --out to have them."
+        )
+
+
+def size_of_predictions(
+    cells: Sequence[Job], before: Statuses, bench: Workbench, retry: bool
+) -> None:
+    """A line for --dry-run: what the predictions of the cells that are to be run will take."""
+    todo = TO_DO | STOPPED if retry else TO_DO
+    size = most_bytes([job.cell for job in cells if before[job.id] in todo], bench)
+    out.print(f"Their predictions take at most {decimal(size)} on disk.")
 
 
 def ended(cells: Sequence[Job], before: Statuses, store: Store) -> int:

@@ -106,6 +106,14 @@ def run(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write scalars to OUT/tensorboard.")
     ] = False,
+    keep_predictions: Annotated[
+        bool,
+        typer.Option(
+            "--keep-predictions",
+            help="Keep the five likeliest classes of every test image beside each record; "
+            "--dry-run names the size.",
+        ),
+    ] = False,
     plugins: Plugins = None,
     data_root: DataRoot = None,
     **given: Any,
@@ -142,6 +150,7 @@ def run(
         threads=threads,
         checkpoint=checkpoint,
         tensorboard=tensorboard,
+        keep_predictions=keep_predictions,
     )
     where = flags.made(registry.executors(place.plugins), executor, flags.given(EXECUTORS, given))
     where.require()
@@ -162,8 +171,12 @@ def run(
     before = say.statuses(cells, store)
     for line in of.changes([job.cell for job in cells if before[job.id] == "absent"], bench, store):
         warn(line)
+    if keep_predictions:
+        say.without_predictions(cells, before, store)
     if dry_run:
         say.dry_run(cells, store, where.processes(devices, jobs), retry_failed)
+        if keep_predictions:
+            say.size_of_predictions(cells, before, bench, retry_failed)
         return
     if retry_failed:
         cells = of.again(cells, store)

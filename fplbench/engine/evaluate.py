@@ -14,6 +14,7 @@ from fplbench.dataset import IntArray
 from fplbench.engine import alike, newcomers
 from fplbench.engine.chunks import Chunk, images_at_once, in_chunks
 from fplbench.engine.federation import Federation, Models, gather
+from fplbench.engine.predictions import Predictions, Sheet, answered, sat_by
 from fplbench.engine.train import by_falling_steps, train_locally
 from fplbench.errors import Diverged, UserError
 from fplbench.features.images import Images
@@ -31,7 +32,8 @@ ALONE = (Accuracy(),)
 @dataclass(frozen=True)
 class _Paper:
     """An exam as it is put to clients after a round. asked: the questions that the method
-    supports. chunk: of clients; how many of their images fit follows from it."""
+    supports. chunk: of clients; how many of their images fit follows from it. predictions: takes
+    the answers; tuned: whether they are new clients', after epochs of their own."""
 
     federation: Federation
     task: Task
@@ -41,6 +43,8 @@ class _Paper:
     test: Images
     index: int
     chunk: Chunk
+    predictions: Predictions | None
+    tuned: bool = False
 
 
 def evaluate(
@@ -50,13 +54,14 @@ def evaluate(
     chunk: Chunk,
     training: Training | None = None,
     measures: Sequence[Measure] = ALONE,
+    predictions: Predictions | None = None,
 ) -> Accuracies:
     """Each measure of each question that is put to the clients; those of accuracy bear the
     question's name, the others "QUESTION.MEASURE".
 
     Questions the method does not support are absent. Those of the shared prompt alone are [1].
     index: the round whose downloads the clients would start from. training: for clients that
-    train before a test.
+    train before a test. predictions: takes the answers themselves.
     """
     found: Accuracies = {}
     _refuse_ambiguous(federation, measures)
@@ -64,7 +69,7 @@ def evaluate(
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked:
-            paper = _Paper(federation, task, exam, asked, measures, test, index, chunk)
+            paper = _Paper(federation, task, exam, asked, measures, test, index, chunk, predictions)
             found = _beside(found, _of_clients(paper, training))
     alone = federation.shared_model()
     single = [measure for measure in measures if not measure.across]
@@ -72,7 +77,7 @@ def evaluate(
         task = federation.task_for(exam.classes)
         asked = _supported(federation, task, exam)
         if asked and alone is not None:
-            paper = _Paper(federation, task, exam, asked, single, test, index, chunk)
+            paper = _Paper(federation, task, exam, asked, single, test, index, chunk, predictions)
             found |= _grade(paper, alone, np.zeros(1, dtype=np.int64))
     return found
 
@@ -126,7 +131,8 @@ def _of_clients(paper: _Paper, training: Training | None) -> Accuracies:
     if training is None:
         raise ValueError("new clients train before a test: say how")
     newcomers.refuse_ambiguous(paper.asked)
-    later = _examine(paper, training, training.new_client_epochs, new)
+    again = replace(paper, tuned=True)
+    later = _examine(again, training, training.new_client_epochs, new)
     return newcomers.parted(found, later, new)
 
 
@@ -182,13 +188,16 @@ def models_tested(
 @torch.no_grad()
 def _grade(paper: _Paper, models: Models, clients: IntArray) -> Accuracies:
     """The numbers of these clients, [C], for each question and measure; the text is encoded
-    once, and no image's logits are kept."""
+    once, and no image's logits are kept. Answers are handed over at the end: where memory is short
+    before, the same clients are asked again."""
     exam, asked, measures = paper.exam, paper.asked, paper.measures
     rows = torch.from_numpy(exam.rows[clients])
     labels = _positions(exam, paper.test)[rows.clamp(min=0)]
     answer = _asking(paper, models, rows, clients)
     width = _images_at_once(paper, answer, rows)
     sums: dict[tuple[str, str], Sums] = {}
+    sheets: list[Sheet] = []
+    ids = sat_by(clients, models.alone)
     for first in range(0, rows.shape[1], width):
         part = slice(first, first + width)
         logits = answer(part)
@@ -199,6 +208,11 @@ def _grade(paper: _Paper, models: Models, clients: IntArray) -> Accuracies:
                 new = measure.sums(answers[name], counts)
                 old = sums.get((name, measure.name))
                 sums[name, measure.name] = new if old is None else _added(old, new)
+            if paper.predictions is not None:
+                kept = answered(answers[name], counts, rows[:, part], ids, exam.classes)
+                sheets.append((name, kept))
+    if paper.predictions is not None:
+        paper.predictions.add(sheets, paper.tuned)
     return {
         metric(name, measure.name): _values(measure, sums.get((name, measure.name)), len(rows))
         for measure in measures

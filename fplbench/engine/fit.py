@@ -20,6 +20,7 @@ from fplbench.engine import newcomers
 from fplbench.engine.chunks import Chunk, in_chunks
 from fplbench.engine.evaluate import ALONE, Accuracies, evaluate
 from fplbench.engine.federation import Federation, Models
+from fplbench.engine.predictions import Predictions
 from fplbench.engine.train import by_falling_steps, train_locally
 from fplbench.features.images import Images
 from fplbench.method import Round, Tensors
@@ -54,12 +55,13 @@ def fit(
     done: int = 0,
     accuracies: Accuracies | None = None,
     measures: Sequence[Measure] = ALONE,
+    predictions: Predictions | None = None,
 ) -> Accuracies:
     """Train and test for `training.rounds` rounds; the accuracies after the last one.
 
     The federation changes in place. chunk: how many clients are computed together.
     done, accuracies: the rounds that the federation has behind it, and the last test in them.
-    measures: of the answers in a test.
+    measures: of the answers in a test. predictions: takes the answers of the last one.
     Whoever keeps `Federation.state_dict()`, the round and the accuracies in `on_round` can go on
     from there with the bits of a run that was not interrupted: every random number is derived
     from the seed, its purpose, the client and the round.
@@ -67,9 +69,10 @@ def fit(
     evaluated = training.evaluated_rounds()
     for index in range(done + 1, training.rounds + 1):
         log = run_round(federation, training, index, chunk) if federation.trained else None
-        # What is not trained does not change: one test is enough.
-        if index in evaluated and (federation.trained or not accuracies):
-            accuracies = evaluate(federation, test, index, chunk, training, measures)
+        keep = predictions if index == training.rounds else None
+        # What is not trained does not change: one test is enough, but for its answers.
+        if index in evaluated and (federation.trained or not accuracies or keep is not None):
+            accuracies = evaluate(federation, test, index, chunk, training, measures, keep)
         on_round(index, log, accuracies if index in evaluated else None)
     return accuracies or {}
 

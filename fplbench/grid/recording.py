@@ -14,6 +14,7 @@ from torch import Tensor
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import Accuracies, not_applicable
 from fplbench.engine.federation import Federation
+from fplbench.engine.predictions import Predictions
 from fplbench.errors import Diverged
 from fplbench.features.stock import Workbench
 from fplbench.grid.defaults import changed
@@ -21,6 +22,7 @@ from fplbench.grid.tally import Tally
 from fplbench.machine import hardware
 from fplbench.method import Method
 from fplbench.plugins.measure import DEFAULT, Measure, metric
+from fplbench.records import predictions as kept
 from fplbench.records import summary
 from fplbench.records.record import Failure, Metric, Record, Status
 from fplbench.records.store import Store
@@ -34,16 +36,18 @@ LATE = 5
 
 @dataclass
 class Outcome:
-    """What a cell leaves behind: its record, a row a round, the tensors it ended with, its log."""
+    """What a cell leaves behind: its record, a row a round, the tensors it ended with, its log, and
+    the file of its predictions where they were asked for."""
 
     record: Record
     history: pd.DataFrame
     tensors: dict[str, Tensor]
     log: str = ""
+    predictions: bytes = b""
 
     def keep(self, store: Store) -> None:
         """Write the cell's folder, whole or not at all."""
-        store.write(self.record, self.history, self.tensors, self.log)
+        store.write(self.record, self.history, self.tensors, self.log, self.predictions)
 
 
 def recorded(
@@ -55,24 +59,27 @@ def recorded(
     chunk: Chunk | None,
     failure: Failure | None,
     log: str,
+    predictions: Predictions | None = None,
 ) -> Outcome:
-    """What a cell leaves that came to its end, or to a failure; its federation and chunk where it
-    came so far."""
+    """What a cell leaves that came to its end, or to a failure; its federation, chunk and
+    predictions where it came so far."""
     record = _record(cell, bench, method, tally, chunk, failure)
     if federation is None:
         return Outcome(record, pd.DataFrame(tally.rows), {}, log)
-    record = record.model_copy(update=_about(federation, bench.data(cell.dataset).classnames))
+    classnames, answers = bench.data(cell.dataset).classnames, b""
+    record = record.model_copy(update=_about(federation, classnames))
     if failure is None:
         found = _metrics(tally.accuracies, federation, tally.rows, tally.measures)
         record.metrics = found.pop(DEFAULT)
         record.measured = found
         record.measures = {m.name: scale(type(m)) for m in tally.measures if m.name in found}
+        answers = b"" if predictions is None else kept.content(predictions.all(), classnames)
     if isinstance(federation.method, Strategy):
         record.facts = federation.method.facts()
     names = (*record.metrics, *record.not_applicable)
     record = record.model_copy(update=said(bench.scenario(cell), names))
     tensors = {name: t for name, t in federation.state_dict().items() if name != "times"}
-    return Outcome(record, pd.DataFrame(tally.rows), tensors, log)
+    return Outcome(record, pd.DataFrame(tally.rows), tensors, log, answers)
 
 
 def killed(cell: Cell, bench: Workbench, message: str) -> Outcome:

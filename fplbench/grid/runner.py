@@ -20,6 +20,7 @@ from fplbench.engine.chunks import Chunk, plan_chunk
 from fplbench.engine.evaluate import Accuracies
 from fplbench.engine.federation import Federation
 from fplbench.engine.fit import OnRound, RoundLog, fit, setup_of
+from fplbench.engine.predictions import Predictions
 from fplbench.errors import UserError
 from fplbench.features.images import Images
 from fplbench.features.stock import Workbench
@@ -148,23 +149,26 @@ def run_cell(
     tally, method = Tally(bench.device, bench.measures()), bench.method(cell)
     if (start := process.start_seconds()) is not None:
         tally.times["start"] = start
-    federation = chunk = failure = None
+    federation = chunk = failure = predictions = None
     try:
         federation, test = _federation(cell, bench, method, tally, on_encoded)
         method = federation.method
+        if bench.place.keep_predictions:
+            predictions = Predictions(test.labels, federation.newcomers)
         with process.matrix_products(cell.training.precision), journal.patient():
             chunk = plan_chunk(federation, cell.training)
             done = _resume(journal, federation, chunk, tally)
             on_round = _after_rounds(cell, federation, chunk, tally, journal, told)
             tally.begin_round()
-            tested = tally.accuracies
-            fit(federation, cell.training, test, chunk, on_round, done, tested, tally.measures)
+            rounds = (test, chunk, on_round, done, tally.accuracies)
+            fit(federation, cell.training, *rounds, tally.measures, predictions)
     except (UserError, ClaimLost):
         raise
     except Exception as error:
         failure = failed(error, cell.training.lr)
         journal.log.note(f"{failure.kind}: {failure.message}")
-    return recorded(cell, bench, method, tally, federation, chunk, failure, journal.log.text())
+    log = journal.log.text()
+    return recorded(cell, bench, method, tally, federation, chunk, failure, log, predictions)
 
 
 def _federation(

@@ -34,6 +34,12 @@ def on_validation(data: Data, train: Images, seed: int) -> tuple[Data, Images, I
     Returns the data, the features to train on and those to test on; the test images are out of
     reach from here on.
     """
+    view, fit, held = held_out(data, seed)
+    return view, _features(train, fit), _features(train, held)
+
+
+def held_out(data: Data, seed: int) -> tuple[Data, IntArray, IntArray]:
+    """The data of `on_validation`, and the rows of the training split behind both of its own."""
     fit, held = validation_rows(data.train.labels, seed)
     view = replace(
         data,
@@ -41,7 +47,7 @@ def on_validation(data: Data, train: Images, seed: int) -> tuple[Data, Images, I
         test=data.train.part(held),
         split_source=f"{data.split_source}; validation: a fifth of the training images",
     )
-    return view, _features(train, fit), _features(train, held)
+    return view, fit, held
 
 
 def _features(images: Images, rows: IntArray) -> Images:

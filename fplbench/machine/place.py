@@ -15,7 +15,7 @@ class Place:
     where it was not given; plugins: folders. skip_broken: leave unusable images out instead of
     refusing the data set. inputs: the image features that all methods of the run read together,
     so that the image tower runs once for them. threads: of torch; None leaves them. checkpoint:
-    seconds between two.
+    seconds between two. keep_predictions: beside the record, of every test image.
     """
 
     store: Path
@@ -28,6 +28,7 @@ class Place:
     threads: int | None = None
     checkpoint: float = 30.0
     tensorboard: bool = False
+    keep_predictions: bool = False
 
     def absolute(self) -> Place:
         """The same for processes with another working folder."""

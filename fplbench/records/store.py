@@ -4,6 +4,7 @@ ROOT/ID/record.json          what was run, on what, and what came out
 ROOT/ID/history.csv          a row a round
 ROOT/ID/prompts.safetensors  what was trained, where anything was
 ROOT/ID/log.txt              a line a round, with the time
+ROOT/ID/predictions.npz      answers to each test image, where they were asked for
 ROOT/ID/SHA256SUMS           of the files above; `sha256sum -c SHA256SUMS` checks them
 ROOT/.partial/ID/            being written, or left behind by a killed run
 ROOT/.work/ID/               log and checkpoint of a cell that runs or was interrupted
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # reading records and making tables needs no torch
     from torch import Tensor
 
 RECORD, HISTORY, PROMPTS, SUMS = "record.json", "history.csv", "prompts.safetensors", "SHA256SUMS"
-LOG = "log.txt"
+LOG, PREDICTIONS = "log.txt", "predictions.npz"
 FOREIGN = "is whole, but this version of fplbench cannot read it"
 WORK = ".work"
 
@@ -107,7 +108,12 @@ class Store:
         return load(read_checked(folder, PROMPTS)) if (folder / PROMPTS).exists() else {}
 
     def write(
-        self, record: Record, history: pd.DataFrame, tensors: dict[str, Tensor], log: str = ""
+        self,
+        record: Record,
+        history: pd.DataFrame,
+        tensors: dict[str, Tensor],
+        log: str = "",
+        predictions: bytes = b"",
     ) -> Path:
         """Put a cell's folder in its place, whole or not at all.
 
@@ -131,6 +137,8 @@ class Store:
             files[PROMPTS] = _tensor_bytes(tensors)
         if log:
             files[LOG] = log.encode("utf-8", "backslashreplace")
+        if predictions:
+            files[PREDICTIONS] = predictions
         files[SUMS] = "".join(f"{_sha256(data)}  {name}\n" for name, data in files.items()).encode()
         try:
             self._write_aside(record.id, files)
@@ -213,9 +221,9 @@ def read_record(folder: Path) -> Record:
     try:
         return record_of(json.loads(data))
     except ValueError as error:
-        raise _foreign(folder, RECORD, reason(error)) from error
+        raise foreign(folder, RECORD, reason(error)) from error
     except RecursionError as error:
-        raise _foreign(folder, RECORD, "no JSON of a record: too deep") from error
+        raise foreign(folder, RECORD, "no JSON of a record: too deep") from error
 
 
 def record_of(fields: object) -> Record:
@@ -261,7 +269,7 @@ def read_history(folder: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(io.BytesIO(data))
     except (ValueError, OverflowError) as error:
-        raise _foreign(folder, HISTORY, f"no table: {' '.join(str(error).split())}") from error
+        raise foreign(folder, HISTORY, f"no table: {' '.join(str(error).split())}") from error
 
 
 def read_checked(folder: Path, name: str) -> bytes:
@@ -288,7 +296,8 @@ def _damaged(folder: Path, name: str, reason: str) -> DamagedRecord:
     )
 
 
-def _foreign(folder: Path, name: str, reason: str) -> ForeignRecord:
+def foreign(folder: Path, name: str, reason: str) -> ForeignRecord:
+    """The error of a file that is as it was written, and that this version cannot read."""
     return ForeignRecord(
         f"{folder / name} {FOREIGN} ({reason}): read "
         "it with the version that wrote it, or upgrade; keep it"
