@@ -5,24 +5,15 @@ torch and what needs it are imported inside the commands, so that help and mista
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
 from typing import NoReturn
 
 import typer
 
-from fplbench.cli import exam, lists, machine, packs, report, store
-from fplbench.cli.attack import attack
 from fplbench.cli.consoles import err
-from fplbench.cli.data import app as data
-from fplbench.cli.demo import demo
-from fplbench.cli.new import new
 from fplbench.cli.options import at_home
-from fplbench.cli.predictions import predictions
-from fplbench.cli.rerun import rerun
-from fplbench.cli.run import run
-from fplbench.cli.stability import stability
-from fplbench.cli.tune import tune
 from fplbench.errors import UserError
 from fplbench.machine.openmp import wait_briefly
 
@@ -32,33 +23,54 @@ COMPUTING = {
 }
 """What reading results does without; requirements-report.txt has the rest."""
 
-app = typer.Typer(
-    help="Compare methods of federated prompt learning under one engine and one protocol.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command()(at_home(demo))
-app.command()(run)  # expands ~ itself: nothing stands between the command and a cell
-app.command()(tune)
-app.command(name="list")(at_home(lists.list_))
-app.command()(at_home(lists.show))
-app.command()(at_home(store.status))
-app.command()(at_home(store.check))
-app.command()(at_home(stability))
-app.command()(at_home(rerun))
-app.command()(at_home(attack))
-app.command()(at_home(exam.exam))
-app.command()(at_home(new))
-app.command()(at_home(report.tables))
-app.command()(at_home(report.plots))
-app.command()(at_home(report.report))
-app.command()(at_home(predictions))
-app.command()(at_home(packs.pack))
-app.command()(at_home(packs.merge))
-app.command()(at_home(machine.doctor))
-app.add_typer(data, name="data")
-app.add_typer(machine.cache, name="cache")
+COMMANDS = {
+    "demo": "demo:demo",
+    "run": "run:run",
+    "tune": "tune:tune",
+    "list": "lists:list_",
+    "show": "lists:show",
+    "status": "store:status",
+    "check": "store:check",
+    "stability": "stability:stability",
+    "rerun": "rerun:rerun",
+    "attack": "attack:attack",
+    "exam": "exam:exam",
+    "new": "new:new",
+    "tables": "report:tables",
+    "plots": "report:plots",
+    "report": "report:report",
+    "predictions": "predictions:predictions",
+    "pack": "packs:pack",
+    "merge": "packs:merge",
+    "doctor": "machine:doctor",
+    "data": "data:app",
+    "cache": "machine:cache",
+}
+"""Name -> module of this folder:what it holds, in the order of the help; a command or a group."""
+
+
+AS_TYPED = {"run", "tune"}
+"""Those that expand ~ themselves, so that nothing stands between the command and a cell."""
+
+
+def command_line(asked: str | None) -> typer.Typer:
+    """The app with the command asked for, whose module alone is imported; with all of them where
+    none has that name, for help and mistakes name them all."""
+    app = typer.Typer(
+        help="Compare methods of federated prompt learning under one engine and one protocol.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(lambda: None)  # else an app of one command takes no command's name
+    for name in [asked] if asked in COMMANDS else COMMANDS:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(importlib.import_module(f"fplbench.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command if name in AS_TYPED else at_home(command))
+    return app
 
 
 def main() -> None:
@@ -68,7 +80,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, it shows by number
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except UserError as error:
         _refuse(str(error))
     except ModuleNotFoundError as error:

@@ -15,7 +15,6 @@ QUICK = ("--seeds", "0", "--rounds", "2")
 
 
 def demo(
-    context: typer.Context,
     output: Annotated[
         Path | None,
         typer.Option("--out", help="Default: results/demo, or results/demo-quick with --quick."),
@@ -34,11 +33,13 @@ def demo(
 
     Four commands, each named as it starts: run, tables, plots, report.
     """
+    from fplbench.cli.app import command_line  # which imports this module
+
     folder = str(output or Path("results", "demo-quick" if quick else "demo"))
     run = ("run", str(GRID), "--out", folder, "--jobs", str(jobs), *(QUICK if quick else ()))
     for words in (run, *((name, folder) for name in ("tables", "plots", "report"))):
         err.print(f"fplbench {shlex.join(words)}", markup=False, soft_wrap=True)
-        code = context.find_root().command.main(list(words), standalone_mode=False)
+        code = command_line(words[0])(list(words), standalone_mode=False)
         if code:
             raise typer.Exit(code)
     if quick:

@@ -348,11 +348,13 @@ def _table(
 ) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=_in_order(columns, rows))
     settings = {record.id: settings_of(record) for _, record in found}
-    of_rows = [settings[str(row["id"])] for row in rows]
-    for name in _in_order([], list(settings.values())):
-        # As objects: beside a missing value, pandas would make the integer 16 into 16.0.
-        values = [each.get(name, OFF.get(name)) for each in of_rows]
-        table[name] = pd.Series(values, index=table.index, dtype=object)
+    names = _in_order([], list(settings.values()))
+    values = {one: [each.get(n, OFF.get(n)) for n in names] for one, each in settings.items()}
+    of_rows = [values[str(row["id"])] for row in rows]
+    # As objects: beside a missing value, pandas would make the integer 16 into 16.0. And all at
+    # once: in as many blocks as columns every later cut would take as many times as long.
+    chosen = pd.DataFrame(of_rows, index=table.index, columns=names, dtype=object)
+    table = pd.concat([table, chosen], axis=1)
     for column, known in SAME.items():
         table[column] = _shortest(table, column, known)
     for problem in problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -38,6 +39,7 @@ def latex(text: object) -> str:
     return "".join(_LATEX.get(letter) or _latin(letter) for letter in line).replace("--", "-{}-")
 
 
+@functools.cache
 def _latin(letter: str) -> str:
     if letter.isprintable() and ord(letter) < 0x180 and not 0x7F <= ord(letter) < 0xC0:
         return letter

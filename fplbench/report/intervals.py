@@ -61,7 +61,8 @@ OVER_NOTES = [
 def intervals(group: Group, clients: pd.DataFrame) -> list[Layout]:
     """A table a data set, and one over all of them, of what has a number. clients: of
     load_clients, all cells'."""
-    mine = clients[clients["id"].isin(set(group.frame["id"]))]
+    used = clients[["id", "metric", "seed", "value"]]  # of many more, which each cut would carry
+    mine = used[used["id"].isin(set(group.frame["id"]))]
     columns = {data: quantities(group, data, "headline") for data in group.columns}
     tables = [_of_data(group, data, names, mine) for data, names in columns.items()]
     if len(columns) > 1 and shared_quantities(columns) and not group.doubled:

@@ -83,7 +83,7 @@ def lay_out(group: Group, kinds: Sequence[Kind] = KINDS) -> list[Layout]:
 
 def quantities(group: Group, column: str, kind: Kind) -> list[str]:
     """The names of a kind's numbers on a data set."""
-    frame = group.frame[group.frame["column"] == column]
+    frame = group.frame.loc[group.frame["column"] == column, ["metric", "on_gpu"]]
     seen = list(dict.fromkeys(frame["metric"].dropna()))
     headline = group.headline or [name for name in seen if "/" not in name]
     if kind == "cost":
