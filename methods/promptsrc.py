@@ -159,10 +159,9 @@ class PromptSRC(IndependentPrompts):
         return {"t0": anchor.expand(len(params["ctx"]), *anchor.shape)}
 
     def losses(self, params: Tensors, batch: Batch, task: Task) -> Tensors:
-        assert batch.embedded is not None
         text, images = self.encode(params, task)["t"], self.images(params, batch, task)
         t0 = batch.fixed["t0"]
-        v0 = F.normalize(task.encode_images(batch.embedded).squeeze(1), dim=-1).detach()
+        v0 = batch.pooled
         logits, zero = cosine_logits(images, text, task), cosine_logits(v0, t0, task)
         far_images = masked_mean((images - v0).abs().mean(-1), batch.mask)
         return {

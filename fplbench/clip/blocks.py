@@ -52,12 +52,13 @@ def finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor
     return y
 
 
-def with_projections(
-    block: ResidualAttentionBlock, x: Tensor, added: Block, mask: Tensor | None = None
+def whole(
+    block: ResidualAttentionBlock, x: Tensor, added: Block | None = None, mask: Tensor | None = None
 ) -> Tensor:
-    """A whole block, [P, L, d], with something added to its queries, keys and values.
+    """A whole block, [P, L, d], where wanted with something added to its queries, keys and values.
 
-    mask: [L, L], added to the scores.
+    mask: [L, L], added to the scores. torch's own module would multiply by the frozen matrices one
+    image at a time, and copy queries, keys and values once more.
     """
     q, k, v = by_heads(block, project(block, x, added=added))
     attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

@@ -13,7 +13,7 @@ from open_clip.transformer import TextTransformer, Transformer
 from torch import Tensor, nn
 
 from fplbench.clip.adapters import Adapters, Block, Projections, per_block, per_layer
-from fplbench.clip.blocks import are_plain, project, with_projections
+from fplbench.clip.blocks import are_plain, project, whole
 from fplbench.clip.prefix import Tail, known_tokens, run
 from fplbench.clip.prompts import (
     Layout,
@@ -277,7 +277,7 @@ class TextTower:
                     x = x.index_put((lines, places), vectors.to(dtype))
                 extra = added[layer](block.ln_1(x)) if layer in added else 0
                 if layer in projected:
-                    x = with_projections(block, x, projected[layer], mask) + extra
+                    x = whole(block, x, projected[layer], mask) + extra
                 else:
                     x = block(x, attn_mask=mask) + extra
         return self._finish(x[torch.arange(len(x), device=x.device), read])

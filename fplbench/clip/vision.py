@@ -13,8 +13,12 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from fplbench.clip.adapters import Adapters, Projections, per_block, per_layer
-from fplbench.clip.blocks import are_plain, with_projections
+from fplbench.clip.blocks import are_plain, whole
 from fplbench.errors import UserError
+
+IN_CACHE = 4 * 2**20
+"""Bytes of the widest activation, four times a token, beyond which more images at a time made a
+step slower (docs/performance.md)."""
 
 
 class ImageTower:
@@ -56,6 +60,30 @@ class ImageTower:
                 f"prompts for layer {max(deep)} of an image tower that has {self.layers}, counted "
                 f"from 0: make the prompts at most {self.layers} layers deep"
             )
+        pieces = [
+            self._encode(part, prompts, deep, adapters, projections)
+            for part in embedded.split(self._at_a_time(embedded, prompts), dim=1)
+        ]
+        return torch.cat(pieces, dim=2)
+
+    def _at_a_time(self, embedded: Tensor, prompts: Tensor | None) -> int:
+        """How many images of each client go through the tower together: on the host those whose
+        widest activations its caches hold, on a GPU all."""
+        clients, images, length, width = embedded.shape
+        if embedded.device.type != "cpu":
+            return max(images, 1)
+        number, more = (1, 0) if prompts is None else prompts.shape[1:3]
+        one = clients * number * (length + more) * 4 * width * embedded.element_size()
+        return max(IN_CACHE // one, 1)
+
+    def _encode(
+        self,
+        embedded: Tensor,
+        prompts: Tensor | None,
+        deep: Mapping[int, Tensor],
+        adapters: Adapters | None,
+        projections: Projections | None,
+    ) -> Tensor:
         images, length = embedded.shape[1:3]
         x = embedded[:, None]
         if prompts is not None:
@@ -71,9 +99,9 @@ class ImageTower:
             if layer in deep:
                 other = _for_images(deep[layer], images).flatten(0, 2)
                 x = torch.cat([x[:, :length], other], dim=1)
-            extra = added[layer](block.ln_1(x)) if layer in added else 0
-            own = projected.get(layer)
-            x = (with_projections(block, x, own) if own else block(x)) + extra
+            extra = added[layer](block.ln_1(x)) if layer in added else None
+            x = whole(block, x, projected.get(layer))
+            x = x if extra is None else x + extra
         pooled: Tensor = self._pool(x[:, :length]) @ self.visual.proj
         return pooled.view(*lead, -1)
 
