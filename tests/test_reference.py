@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import plain_towers
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from small_clip import far
 
 from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
+from fplbench.clip.vision import embed
 from fplbench.engine.local_data import LocalData
 from fplbench.engine.train import SGD, Steps, train_clients
 from fplbench.plugins import registry
@@ -26,17 +28,23 @@ def clip() -> Backbone:
     return golden_backbone(Path(__file__).parent / "golden")
 
 
-@pytest.mark.parametrize("name", LOSSES)
+EVERY = LOSSES | plain_towers.LOSSES
+FIELDS = {"fedpgp": {"guidance": "placeholder"}, "vpt": {"n_ctx_vision": 2}}
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_steps_of_clients_together_are_those_of_each_alone(clip: Backbone, name: str) -> None:
     kind = registry.methods().get(name)
-    fields = {"n_ctx": 4} | ({"guidance": "placeholder"} if name == "fedpgp" else {})
-    method = kind(kind.Config(**fields))
-    task = PromptTask(clip.text, CLASSES, ("a photo of a {}.",), clip.logit_scale)
+    fields = {"n_ctx": 4} if "n_ctx" in kind.Config.model_fields else {}
+    method = kind(kind.Config(**fields, **FIELDS.get(name, {})))
+    visual = clip.model.visual
+    task = PromptTask(clip.text, CLASSES, ("a photo of a {}.",), clip.logit_scale, visual=visual)
     generator = torch.Generator().manual_seed(0)
     specs = method.init(task, generator)
     params = {
         key: 0.1 * torch.randn(CLIENTS, *spec.value.shape, generator=generator)
         for key, spec in specs.items()
+        if spec.trained
     }
     pixels = torch.randn(CLIENTS, IMAGES, 3, 32, 32, generator=generator)
     labels = torch.randint(len(CLASSES), (CLIENTS, IMAGES), generator=generator)
@@ -44,7 +52,7 @@ def test_steps_of_clients_together_are_those_of_each_alone(clip: Backbone, name:
     plain = []
     for c in range(CLIENTS):
         own = {key: value[c] for key, value in params.items()}
-        client = PlainClient(name, method.config, own, clip, CLASSES, lr=0.05)
+        client = PlainClient(EVERY[name], method.config, own, clip, CLASSES, lr=0.05)
         losses = [client.step(pixels[c], labels[c]) for _ in range(STEPS)]
         plain.append((losses, client.params))
 
@@ -58,6 +66,7 @@ def test_steps_of_clients_together_are_those_of_each_alone(clip: Backbone, name:
         pooled=F.normalize(features.pooled, dim=-1),
         patches=None if features.patches is None else F.normalize(features.patches, dim=-1),
         class_mask=None,
+        embedded=embed(visual, pixels.flatten(0, 1)) if "pixels" in method.inputs else None,
     )
     steps = Steps(
         index=torch.arange(IMAGES).expand(STEPS, CLIENTS, IMAGES),

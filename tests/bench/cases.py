@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import plain_towers
 import torch
 import torch.nn.functional as F
-from plain_reference import PlainClient
+from plain_reference import LOSSES, PlainClient
 
 from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
+from fplbench.clip.vision import embed
 from fplbench.engine.local_data import LocalData
 from fplbench.engine.train import SGD, draw_steps, train_clients
 from fplbench.method import Method, Tensors
@@ -59,10 +61,14 @@ CASES = (
     Case("DomainNet-shaped", tuple(DOMAINNET.split()), clients=30),
 )
 
+TOWERS = Case("Pets-shaped", tuple(PETS.split()), clients=10, batch=2, n_ctx=4)
+"""For steps through the image tower: published batches of these methods are 1 to 8 images."""
+
 
 def method_of(name: str, case: Case) -> Method:
     kind = registry.methods().get(name)
-    return kind(kind.Config(n_ctx=case.n_ctx))
+    fields = kind.Config.model_fields
+    return kind(kind.Config(**({"n_ctx": case.n_ctx} if "n_ctx" in fields else {})))
 
 
 @dataclass
@@ -72,6 +78,7 @@ class Ours:
     method: Method
     task: PromptTask
     params: Tensors
+    trained: list[str]
     data: LocalData
     case: Case
     fixed: Tensors
@@ -84,7 +91,7 @@ class Ours:
         train_clients(
             self.method,
             moved,
-            list(moved),
+            self.trained,
             self.data,
             first,
             self.fixed,
@@ -93,11 +100,21 @@ class Ours:
         )
 
 
+def task_of(case: Case, clip: Backbone) -> PromptTask:
+    return PromptTask(
+        clip.text,
+        case.classnames,
+        ("a photo of a {}.",),
+        clip.logit_scale,
+        visual=clip.model.visual,
+    )
+
+
 def ours(case: Case, name: str, clip: Backbone) -> Ours:
     device = clip.device
     generator = torch.Generator().manual_seed(0)
     method = method_of(name, case)
-    task = PromptTask(clip.text, case.classnames, ("a photo of a {}.",), clip.logit_scale)
+    task = task_of(case, clip)
     specs = method.init(task, generator)
     params = {
         key: spec.value.expand(case.clients, *spec.value.shape).clone().to(device)
@@ -106,12 +123,16 @@ def ours(case: Case, name: str, clip: Backbone) -> Ours:
     images = len(case.classnames) * case.shots
     count = case.clients * images
     pooled = F.normalize(torch.randn(count, clip.embed_dim, generator=generator), dim=-1)
-    patches = None
+    patches = embedded = None
     if "patches" in method.step_inputs:
         # 196 patches an image are most of a machine's memory; rows may repeat, the work is alike.
         few = torch.randn(64, 196, clip.embed_dim, generator=generator)
         patches = F.normalize(few, dim=-1).half().to(device)
         count = len(few)
+    if "pixels" in method.inputs:
+        count = case.clients * case.batch  # likewise
+        drawn = torch.randn(count, 3, *clip.image_size, generator=generator)
+        embedded = embed(clip.model.visual, drawn.to(device))
     rows = (torch.arange(case.clients * images) % count).view(case.clients, images).to(device)
     data = LocalData(
         plain=rows,
@@ -121,15 +142,18 @@ def ours(case: Case, name: str, clip: Backbone) -> Ours:
         pooled=pooled.to(device),
         patches=patches,
         class_mask=None,
+        embedded=embedded,
     )
     fixed = method.prepare(params, params, task)
-    return Ours(method, task, params, data, case, fixed)
+    trained = [key for key, spec in specs.items() if spec.trained]
+    return Ours(method, task, params, trained, data, case, fixed)
 
 
 def plain(case: Case, name: str, clip: Backbone) -> PlainClient:
     """One client of the reference; the others would follow it and take as long."""
     generator = torch.Generator().manual_seed(0)
     method = method_of(name, case)
-    task = PromptTask(clip.text, case.classnames, ("a photo of a {}.",), clip.logit_scale)
-    params = {key: p.value.to(clip.device) for key, p in method.init(task, generator).items()}
-    return PlainClient(name, method.config, params, clip, case.classnames, lr=0.001)
+    specs = method.init(task_of(case, clip), generator)
+    params = {key: p.value.to(clip.device) for key, p in specs.items() if p.trained}
+    loss = (LOSSES | plain_towers.LOSSES)[name]
+    return PlainClient(loss, method.config, params, clip, case.classnames, lr=0.001)

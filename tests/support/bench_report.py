@@ -49,6 +49,7 @@ TRANSPORT = {
 PROFILE = {"part": "Part", "share": "Share of the time"}
 TABLES = {
     "steps": STEPS,
+    "towers": STEPS,
     "text": STEPS,
     "transport": TRANSPORT,
     "profile": PROFILE,
@@ -56,6 +57,8 @@ TABLES = {
 }
 TITLES = {
     "steps": "A local step of one client, among those trained together",
+    "towers": "The same of methods that train through the image tower, or have a context for each "
+    "image; ViT-B/16, two images a client",
     "text": "Text side alone: one prompt's features and its gradient",
     "transport": "Optimal transport of 140 images, 36 patches, two prompts, 50 classes, on a host",
     "profile": "Where the time of a FedPGP step goes, Pets-shaped, ten clients",
@@ -86,7 +89,9 @@ def shown(key: str, value: Value) -> str:
         return value
     if "share" in key:
         return f"{100 * value:.0f} %"
-    if isinstance(value, int) or value >= 1000 or key.endswith("target"):
+    if key.endswith("target"):
+        return f"{value:g}"
+    if isinstance(value, int) or value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

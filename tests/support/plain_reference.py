@@ -27,6 +27,7 @@ class PlainText(nn.Module):
         super().__init__()
         assert isinstance(clip.model, CLIP)
         self.model = clip.model
+        self.classnames = tuple(classnames)
         prompts = [f"{'X ' * n_ctx}{name.replace('_', ' ')}." for name in classnames]
         ids = clip.tokenizer(prompts, context_length=clip.text.context_length).to(clip.device)
         with torch.no_grad():
@@ -142,11 +143,11 @@ LOSSES: dict[str, Loss] = {
 
 
 class PlainClient:
-    """One client with a prompt of its own; every method with a loss in LOSSES."""
+    """One client with tensors of its own."""
 
     def __init__(
         self,
-        name: str,
+        loss: Loss,
         config: Settings,
         params: Tensors,
         clip: Backbone,
@@ -156,9 +157,9 @@ class PlainClient:
         weight_decay: float = 5e-4,
     ) -> None:
         """params: one client's tensors, without the client axis."""
-        self.loss, self.config, self.clip = LOSSES[name], config, clip
+        self.loss, self.config, self.clip = loss, config, clip
         self.params = {k: nn.Parameter(v.detach().clone()) for k, v in params.items()}
-        self.text = PlainText(clip, classnames, config.n_ctx)  # type: ignore[attr-defined]
+        self.text = PlainText(clip, classnames, getattr(config, "n_ctx", 0))
         self.optimizer = torch.optim.SGD(
             self.params.values(), lr=lr, momentum=momentum, weight_decay=weight_decay
         )
