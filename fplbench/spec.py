@@ -94,6 +94,12 @@ class Training(BaseModel):
         description="How many rounds, evenly spaced, are evaluated for the curves; the last "
         "one always is, and it is the headline.",
     )
+    evaluated_clients: int = Field(
+        0,
+        ge=0,
+        description="How many clients are tested, drawn from the seed and the same for all "
+        "methods; of new ones as many again. 0: all of them.",
+    )
     evaluate_on: Literal["test", "validation"] = Field(
         "test",
         description="validation: a fifth of the training images takes the place of the test "
@@ -165,6 +171,8 @@ class Cell(BaseModel):
             del cell["training"]["nudge"]  # no cell is another one because starts can be moved
         if not self.training.new_clients:
             del cell["training"]["new_clients"], cell["training"]["new_client_epochs"]
+        if not self.training.evaluated_clients:
+            del cell["training"]["evaluated_clients"]
         if not self.training.chosen_by:
             del cell["training"]["chosen_by"]  # nor because settings can be chosen
         if self.strategy == OWN:

@@ -149,13 +149,14 @@ def _examine(
     clients: Tensor | None = None,
 ) -> Accuracies:
     """Each client's number for each question and measure, after so many local epochs; nan for
-    those who have no image in this exam and who are not among `clients`."""
+    those who have no image in this exam, are not tested, or are not among `clients`."""
 
     def grade(some: Tensor) -> Accuracies:
         models = models_tested(paper.federation, some, paper.index, training, epochs)
         return _grade(paper, models, some.numpy())
 
     sit = torch.from_numpy((paper.exam.rows >= 0).any(1))
+    sit &= torch.isin(torch.arange(len(sit)), paper.federation.tested)
     if clients is not None:
         sit &= torch.isin(torch.arange(len(sit)), clients)
     names = [metric(name, each.name) for each in paper.measures for name in paper.asked]

@@ -1,14 +1,15 @@
 """The state of a federation between rounds, and a client's model put together from it.
 
-Private tensors of all clients stay in host memory, stacked [clients, ...]; only the clients of
-a chunk are brought to the device. A client that was never sampled has its initial private
-tensors and receives the current shared ones, like any other.
+Private tensors of all clients stay on the host (private.py); only the clients of a chunk are
+brought to the device. A client that was never sampled has its initial private tensors and receives
+the current shared ones, like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ from fplbench import rng
 from fplbench.dataset import IntArray
 from fplbench.engine import newcomers
 from fplbench.engine.local_data import LocalData, pad_rows
+from fplbench.engine.private import private
 from fplbench.features.images import Images
 from fplbench.method import Method, Param, Round, Task, Tensors
 from fplbench.scenario import Clients
 
 KINDS = ("pooled", "patches", "embedded", "norms", "mirrored")
 """Of features, as images have them."""
+SERVER = "server."
 NUDGE = 1e-6
 """How far a moved start is from the one drawn: about eight times float32's rounding."""
 
@@ -48,6 +51,9 @@ class Federation:
 
     task_for: from class indices [K] to the task over those classes. nudge: see Training.
     new: the share of the clients that take no part in training; `newcomers` are their ids.
+    evaluated: how many are tested, of those that train and of the new ones each, drawn from the
+    seed; 0 for all. `tested` are their ids. folder: where clients' tensors go that are too many for
+    memory, and where a cell that is to go on left them.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class Federation:
         device: torch.device,
         nudge: int = 0,
         new: float = 0.0,
+        evaluated: int = 0,
+        folder: Path | None = None,
     ) -> None:
         self.method = method
         self.task_for = task_for
@@ -73,29 +81,33 @@ class Federation:
         self.sizes = torch.tensor([len(rows) for rows in scenario.train_rows])
         self.times = torch.zeros(len(self.sizes), dtype=torch.long)
         self.newcomers, self.taking_part = newcomers.choose(self.clients, new, seed)
-        self._start()
+        parts = (self.taking_part, self.newcomers)
+        self.tested = torch.cat([newcomers.sample(part, evaluated, seed) for part in parts])
+        self._start(folder)
+
+    @property
+    def private(self) -> Tensors:
+        """What every client keeps, [clients, ...]."""
+        return self.kept.all()
 
     @property
     def clients(self) -> int:
         return len(self.sizes)
 
-    def _start(self) -> None:
+    def _start(self, folder: Path | None) -> None:
         first = self._drawn()
         self.specs: dict[str, Param] = first
         self.trained = tuple(name for name, p in first.items() if p.trained)
         self.shared = tuple(name for name, p in first.items() if p.shared)
         self.server: Tensors = self.method.begin(first, self.clients)
-        self.private: Tensors = {
-            name: p.value.expand(self.clients, *p.value.shape).clone()
-            for name, p in first.items()
-            if not p.shared
-        }
-        drawn = [name for name in self.private if first[name].init == "per client"]
-        if drawn:
-            for client in range(self.clients):
-                own = self._drawn(client)
-                for name in drawn:
-                    self.private[name][client] = own[name].value
+        start = {name: p.value for name, p in first.items() if not p.shared}
+        own = [name for name in start if first[name].init == "per client"]
+
+        def drawn(client: int) -> Tensors:
+            mine = self._drawn(client) if own else {}
+            return {name: mine[name].value for name in own}
+
+        self.kept = private(self.clients, start, drawn, folder)
 
     def _drawn(self, *client: int) -> dict[str, Param]:
         """What a client starts from, or all of them where none is named; moved by a nudge."""
@@ -143,12 +155,12 @@ class Federation:
         data: their training images, for methods with a memory; None leaves the memory empty.
         tested: whether it is for a test.
         """
-        count = len(r.clients)
+        count, own = len(r.clients), self.kept.of(r.clients)
         params = {
             name: (
                 self.specs[name].value.expand(count, *self.specs[name].value.shape)
                 if name in self.shared
-                else self.private[name][r.clients]
+                else own[name]
             ).to(self.device)
             for name in self.specs
         }
@@ -226,8 +238,7 @@ class Federation:
 
     def keep(self, clients: Tensor, params: Tensors) -> None:
         """Store the private tensors that clients bring back from a round."""
-        for name, kept in self.private.items():
-            kept[clients] = params[name].to(kept.device)
+        self.kept.keep(clients, params)
 
     def aggregate(self, sent: Tensors, r: Round) -> None:
         """End a round: the method makes the server's tensors of those sent, each [C, ...]."""
@@ -236,27 +247,28 @@ class Federation:
         self.times[r.clients] += 1
 
     def state_dict(self) -> Tensors:
-        """All that rounds change: "server.NAME", "private.NAME" [clients, ...] and "times", how
-        often each client took part. The tensors themselves, which the next round changes."""
-        return {
-            **{f"server.{name}": t for name, t in self.server.items()},
-            **{f"private.{name}": t for name, t in self.private.items()},
-            "times": self.times,
-        }
+        """All that rounds change: "server.NAME", what clients keep ("private.NAME" [clients, ...],
+        or where it lies in files) and "times", how often each client took part. The tensors
+        themselves, which the next round changes."""
+        server = {f"{SERVER}{name}": t for name, t in self.server.items()}
+        return server | self.kept.state() | {"times": self.times}
 
     def load_state_dict(self, state: Tensors) -> None:
-        """Go on from a `state_dict` of the same cell. ValueError: it is of another one."""
-        found = {
-            kind: {name.removeprefix(kind): t for name, t in state.items() if name.startswith(kind)}
-            for kind in ("server.", "private.")
+        """Go on from a `state_dict` of the same cell. ValueError: it is of another one, or files
+        do not hold what it says; the federation is as it was."""
+        self.kept.load(state)
+        self.server = {
+            name.removeprefix(SERVER): t.clone()
+            for name, t in state.items()
+            if name.startswith(SERVER)
         }
-        kept = {name: t.shape for name, t in found["private."].items()}
-        if kept != {name: t.shape for name, t in self.private.items()}:
-            raise ValueError(f"clients keep {list(self.private)} and the state has {list(kept)}")
-        self.server, self.private = (
-            {name: t.clone() for name, t in each.items()} for each in found.values()
-        )
         self.times = state["times"].clone()
+
+    def tensors(self) -> Tensors:
+        """What a cell ends with: "server.NAME", "private.NAME" [clients, ...]; where clients are so
+        many that they lie in files, of those alone that "private.clients" names."""
+        server = {f"{SERVER}{name}": t for name, t in self.server.items()}
+        return server | self.kept.everything()
 
 
 def _on(device: torch.device, features: Tensor | None) -> Tensor | None:

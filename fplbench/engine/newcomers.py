@@ -1,4 +1,4 @@
-"""Clients that take no part in training and come when it is over."""
+"""Clients that take no part in training and come when it is over, and those that are tested."""
 
 from __future__ import annotations
 
@@ -33,6 +33,15 @@ def choose(clients: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
         )
     order = torch.randperm(clients, generator=rng.generator(seed, "new clients"))
     return order[:count].sort().values, order[count:].sort().values
+
+
+def sample(clients: Tensor, count: int, seed: int) -> Tensor:
+    """So many of the ids, drawn from the seed; all of them where count is 0 or more than there
+    are."""
+    if not count or count >= len(clients):
+        return clients
+    order = torch.randperm(len(clients), generator=rng.generator(seed, "evaluated clients"))
+    return clients[order[:count]].sort().values
 
 
 def refuse_ambiguous(questions: Mapping[str, object]) -> None:

@@ -25,7 +25,8 @@ def most_bytes(cells: Sequence[Cell], bench: Workbench) -> int:
 
 def _asked(cell: Cell) -> str:
     """Alike for cells whose clients are asked the same."""
-    training = (cell.training.evaluate_on, cell.training.new_clients)
+    told = cell.training
+    training = (told.evaluate_on, told.new_clients, told.evaluated_clients)
     return json.dumps([cell.dataset, cell.scenario, cell.scenario_settings, cell.seed, training])
 
 
@@ -36,8 +37,11 @@ def _answers(cell: Cell, bench: Workbench) -> int:
         data, _, _ = held_out(data, cell.seed)
     made = clients_of(bench.scenario(cell), data, cell.seed)
     count = len(made.train_rows)
-    new, _ = newcomers.choose(count, cell.training.new_clients, cell.seed)
+    new, others = newcomers.choose(count, cell.training.new_clients, cell.seed)
+    asked = cell.training.evaluated_clients
+    later, trained = (newcomers.sample(part, asked, cell.seed).numpy() for part in (new, others))
     mine = [question for exam in made.exams for question in exam.questions.values()]
     alone = [question for exam in made.shared_exams for question in exam.questions.values()]
-    total = sum(question.counts.sum() for question in (*mine, *alone))
-    return int(total + sum(question.counts[new.numpy()].sum() for question in mine))
+    total = sum(question.counts.sum() for question in alone)
+    total += sum(q.counts[trained].sum() + 2 * q.counts[later].sum() for q in mine)
+    return int(total)

@@ -61,12 +61,17 @@ class Journal:
         try:
             state = checkpoint.read(self.folder)
         except DamagedCheckpoint as error:
-            self.log.note(f"begins anew: {error}")
+            self.begin_anew(str(error))
             return None
         if state is not None:
             self.log.lines = list(state.facts["log"])
             self.log.note(f"goes on after round {state.facts['round']}")
         return state
+
+    def begin_anew(self, why: str) -> None:
+        """Note that what was there is of no use."""
+        self.log.lines = []
+        self.log.note(f"begins anew: {why}")
 
     def round(self, row: dict[str, float], rounds: int) -> None:
         """Write down what a round did."""

@@ -78,8 +78,7 @@ def recorded(
         record.facts = federation.method.facts()
     names = (*record.metrics, *record.not_applicable)
     record = record.model_copy(update=said(bench.scenario(cell), names))
-    tensors = {name: t for name, t in federation.state_dict().items() if name != "times"}
-    return Outcome(record, pd.DataFrame(tally.rows), tensors, log, answers)
+    return Outcome(record, pd.DataFrame(tally.rows), federation.tensors(), log, answers)
 
 
 def killed(cell: Cell, bench: Workbench, message: str) -> Outcome:

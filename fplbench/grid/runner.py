@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -151,7 +152,7 @@ def run_cell(
         tally.times["start"] = start
     federation = chunk = failure = predictions = None
     try:
-        federation, test = _federation(cell, bench, method, tally, on_encoded)
+        federation, test = _federation(cell, bench, method, tally, journal, on_encoded)
         method = federation.method
         if bench.place.keep_predictions:
             predictions = Predictions(test.labels, federation.newcomers)
@@ -172,7 +173,12 @@ def run_cell(
 
 
 def _federation(
-    cell: Cell, bench: Workbench, method: Method, tally: Tally, on_encoded: Progress | None
+    cell: Cell,
+    bench: Workbench,
+    method: Method,
+    tally: Tally,
+    journal: Journal,
+    on_encoded: Progress | None,
 ) -> tuple[Federation, Images]:
     """The clients and server of a cell before its first round, and the images to test on."""
     data = bench.data(cell.dataset)
@@ -183,19 +189,28 @@ def _federation(
     if cell.training.evaluate_on == "validation":
         data, train, test = on_validation(data, train, cell.seed)
     clients = clients_of(bench.scenario(cell), data, cell.seed)
-    return federation_of(cell, bench, method, clients, train, cell.seed), test
+    made = federation_of(cell, bench, method, clients, train, cell.seed, journal.folder)
+    return made, test
 
 
 def federation_of(
-    cell: Cell, bench: Workbench, method: Method, clients: Clients, train: Images, seed: int
+    cell: Cell,
+    bench: Workbench,
+    method: Method,
+    clients: Clients,
+    train: Images,
+    seed: int,
+    folder: Path | None = None,
 ) -> Federation:
-    """Before the first round of a cell; its strategy knows the run. seed: of all draws."""
+    """Before the first round of a cell; its strategy knows the run. seed: of all draws. folder: for
+    what many clients keep."""
     if isinstance(method, Strategy):
         sizes = [len(rows) for rows in clients.train_rows]
         method = method.set_up(setup_of(seed, sizes, cell.training))
     task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
-    nudge, new = cell.training.nudge, cell.training.new_clients
-    return Federation(method, task_for, clients, train, seed, bench.device, nudge, new)
+    told = cell.training
+    who = (told.nudge, told.new_clients, told.evaluated_clients)
+    return Federation(method, task_for, clients, train, seed, bench.device, *who, folder)
 
 
 def _after_rounds(
@@ -232,7 +247,11 @@ def _resume(journal: Journal, federation: Federation, chunk: Chunk, tally: Tally
     saved = journal.resume()
     if saved is None:
         return 0
-    federation.load_state_dict(saved.tensors)
+    try:
+        federation.load_state_dict(saved.tensors)
+    except ValueError as error:
+        journal.begin_anew(str(error))
+        return 0
     chunk.clients, chunk.planned = saved.facts["chunk"]
     accuracies = {
         name.removeprefix(TESTED): t.numpy()

@@ -60,7 +60,7 @@ OFF = {f"scen.{name}": field.default for name, field in ScenarioSettings.model_f
 # So are these in records from before the training had them; no id tells of them where they are off.
 OFF |= {
     f"train.{name}": Training.model_fields[name].default
-    for name in ("new_clients", "new_client_epochs")
+    for name in ("new_clients", "new_client_epochs", "evaluated_clients")
 }
 
 # What tells apart two data sets, or scenarios, that have one path, and makes one of two paths one.

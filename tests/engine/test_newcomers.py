@@ -106,3 +106,21 @@ def test_their_numbers_are_derived_like_all_others() -> None:
     for kind in kinds:
         assert found[f"{kind}hm"].mean == pytest.approx(3 / (1 / 50 + 1 / 60 + 1 / 70))
         assert found[f"{kind}domains"].mean == 20
+
+
+@pytest.mark.parametrize(("asked", "old", "new"), [(1, 1, 1), (2, 2, 2), (3, 3, 2), (9, 3, 2)])
+def test_a_sample_of_the_clients_is_asked_what_all_would_be(
+    federation: Make, asked: int, old: int, new: int
+) -> None:
+    sizes = (4, 5, 6, 7, 8)
+    whole = federation(method("fedpgp"), sizes, new=0.4)
+    few = federation(method("fedpgp"), sizes, new=0.4, evaluated=asked)
+    found = evaluate(few, TEST, 1, Chunk(4), TRAINING)
+    everybody = evaluate(whole, TEST, 1, Chunk(4), TRAINING)
+    assert found.keys() == everybody.keys()
+    counts = {"local": old, "new_local": new, "tuned_local": new}
+    for name, count in counts.items():
+        there = ~np.isnan(found[name])
+        assert there.sum() == count
+        np.testing.assert_array_equal(found[name][there], everybody[name][there])
+    np.testing.assert_array_equal(found["global"], everybody["global"])

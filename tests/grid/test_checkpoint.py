@@ -10,6 +10,7 @@ import torch
 from benches import workbench
 from few_digits import with_few_digits
 
+from fplbench.engine import private
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
 from fplbench.grid.journal import Journal
@@ -70,6 +71,47 @@ def test_interrupted_anywhere_a_cell_ends_with_the_same_bits(
     assert all(torch.equal(resumed.tensors[n], whole.tensors[n]) for n in whole.tensors)
     assert resumed.log.count("goes on after round") == 3
     assert [f"round {n}/4" in resumed.log for n in (1, 2, 3, 4)] == [True] * 4
+
+
+@pytest.mark.parametrize("method", ["coop", "fedotp", "fedpha_he", "dpfpl"])
+def test_clients_whose_tensors_lie_in_files_end_with_the_same_bits(
+    bench: Workbench, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = outcome(bench, method, tmp_path / "whole", False)
+    monkeypatch.setattr(private, "BUDGET", 0)
+    for done in (1, 2, 3):
+        with pytest.raises(Stopped):
+            outcome(bench, method, tmp_path, True)
+        state = checkpoint.read(tmp_path / ".work" / "cell")
+        assert state is not None
+        assert not any(name.startswith(private.PREFIX) for name in state.tensors)
+        assert state.facts["round"] == done
+    resumed = outcome(bench, method, tmp_path, False)
+    assert resumed.log.count("goes on after round") == 3
+    assert resumed.record.metrics == whole.record.metrics
+    clients = resumed.tensors.pop("private.clients")
+    assert 2 <= len(clients) <= 4
+    assert resumed.tensors.keys() == whole.tensors.keys()
+    for name, t in whole.tensors.items():
+        mine = t[clients] if name.startswith(private.PREFIX) else t
+        assert torch.equal(resumed.tensors[name], mine)
+
+
+def test_from_files_that_were_damaged_a_cell_begins_anew(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private, "BUDGET", 0)
+    whole = outcome(bench, "coop", tmp_path / "whole", False)
+    with pytest.raises(Stopped):
+        outcome(bench, "coop", tmp_path, True)
+    path = tmp_path / ".work" / "cell" / private.NAME
+    data = bytearray(path.read_bytes())
+    there = next(i for i, byte in enumerate(data) if byte)
+    data[there] ^= 1
+    path.write_bytes(data)
+    again = outcome(bench, "coop", tmp_path, False)
+    assert "begins anew: what client" in again.log
+    assert again.record.metrics == whole.record.metrics
 
 
 def test_other_threads_on_the_way_are_recorded(bench: Workbench, tmp_path: Path) -> None:

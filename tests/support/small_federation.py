@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,7 +70,8 @@ Make = Callable[..., Federation]
 
 @pytest.fixture
 def federation(task: PromptTask) -> Make:
-    """make(method, sizes=..., seed=..., nudge=..., new=...): one ready for its first round."""
+    """make(method, sizes=..., seed=..., nudge=..., new=..., evaluated=..., folder=...): one ready
+    for its first round."""
 
     def make(
         method: Method,
@@ -77,6 +79,8 @@ def federation(task: PromptTask) -> Make:
         seed: int = 0,
         nudge: int = 0,
         new: float = 0.0,
+        evaluated: int = 0,
+        folder: Path | None = None,
     ) -> Federation:
         def task_for(classes: IntArray) -> PromptTask:
             return task.subset(classes)
@@ -90,6 +94,8 @@ def federation(task: PromptTask) -> Make:
             torch.device("cpu"),
             nudge,
             new,
+            evaluated,
+            folder,
         )
 
     return make
