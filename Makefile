@@ -55,14 +55,14 @@ DIGITS = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp --datasets di
 	--out $(RESULTS)/reference-runs
 SCENARIOS = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp \
 	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=1 --jobs 2 --out $(RESULTS)/reference-runs
-OTHERS = --methods dpfpl,fedclip,feddda,fedpha,fedsept,fedtpg,kgcoop,pfedmoap,plot,proda,prograd,promptfolio,tipadapter \
+OTHERS = --methods dpfpl,fedclip,feddda,fedmvp,fedpha,fedpha_he,fedsept,focoop,fedtpg,kgcoop,pfedmoap,plot,proda,prograd,promptfolio,tipadapter \
 	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=1 --jobs 2 --out $(RESULTS)/reference-runs
 reference: $(INSTALLED) ## Run all cells of the reference results; rewrites their file
 	$(BIN)/fplbench run fplbench/cli/demo.yaml --jobs 2 --out $(RESULTS)/reference-runs
 	$(BIN)/fplbench stability $(RESULTS)/reference-runs --starts 1 --jobs 2
 	$(BIN)/fplbench run $(DIGITS)
 	$(BIN)/fplbench run $(SCENARIOS) --datasets digits --scenario iid,pathological
-	$(BIN)/fplbench run $(SCENARIOS) --datasets shapes --scenario iid,pathological --shots 8
+	$(BIN)/fplbench run $(SCENARIOS) --datasets shapes --scenario personal,iid,pathological --shots 8
 	$(BIN)/fplbench run $(SCENARIOS) --datasets shapes_domains --clients-per-domain 2 --hold-out each
 	$(BIN)/fplbench run $(OTHERS) --datasets shapes,shapes_domains --clients-per-domain 2
 	$(BIN)/fplbench pack $(RESULTS)/reference-runs results/reference/embedded.jsonl.gz
