@@ -15,19 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
+from transports import RULES, similarities
 
 from fplbench.transport import Rule, host, loops, plain, transported
 
 COT = Rule(partial=True, mass=0.8, eps=0.1, thresh=1e-3, max_iter=100)
 SINKHORN = Rule(partial=False, mass=1, eps=0.1, thresh=1e-3, max_iter=100)
-
-
-def similarities(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """[C, B, M, N, K]; images differ in spread, and so in how many iterations they need."""
-    noise = torch.Generator().manual_seed(seed)
-    clients, images = shape[:2]
-    spread = torch.linspace(0.05, 0.6, clients * images).view(clients, images, 1, 1, 1)
-    return (spread * torch.randn(shape, generator=noise)).clamp(-1, 1).to(dtype)
 
 
 def everybody(similarity: Tensor) -> Tensor:
@@ -39,17 +32,6 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-# Thresholds so coarse that one iteration more or less would show; 0 is never reached.
-RULES = st.builds(
-    Rule,
-    partial=st.booleans(),
-    mass=st.sampled_from([0.3, 0.8, 1.0]),
-    eps=st.sampled_from([0.01, 0.05, 0.1, 1.0]),
-    thresh=st.sampled_from([0, 0.02, 0.2]),
-    max_iter=st.sampled_from([1, 2, 7, 8, 9, 16, 30]),
-)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -9,14 +9,16 @@ For an image with patches g_m and a class with prompts h_n, similarity S = cos(g
     scaling    u = 1 / (M kernel v), partial: at most 1;   v = mass / (N kernel' u);
                T = v * kernel * u
 
-A host solves it in one fused loop (host.py, loops.py); other devices, and the tests that hold the
-host to it, with plain tensors (plain.py). Both stop by the same rule.
+A host solves it in one fused loop (host.py, loops.py), a GPU in one Triton kernel (device.py);
+other devices, GPUs without Triton, and the tests that hold both to it, with plain tensors
+(plain.py). All stop by the same rule.
 
 Axes: C clients, B images, M patches, N prompts, K classes.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import torch
@@ -41,8 +43,17 @@ def transported(similarity: Tensor, mask: Tensor, rule: Rule, training: bool) ->
         found: Tensor = _OnHost.apply(similarity, mask, rule, training)
         return found
     with torch.no_grad():
-        plan = plain.plan(similarity, mask, rule, training)
+        plan = _planned(similarity, mask, rule, training)
     return (plan * similarity).sum((2, 3)).masked_fill(~mask[:, :, None], 0)
+
+
+def _planned(similarity: Tensor, mask: Tensor, rule: Rule, training: bool) -> Tensor:
+    if similarity.is_cuda and importlib.util.find_spec("triton") is not None:
+        from fplbench.transport import device
+
+        if device.can(similarity):
+            return device.plan(similarity, mask, rule, training)
+    return plain.plan(similarity, mask, rule, training)
 
 
 class _OnHost(torch.autograd.Function):
