@@ -41,6 +41,7 @@ def test_it_compiles_for_a_gpu(tmp_path: Path) -> None:
         "        names = _advance.arg_names\n"
         "        types = dict.fromkeys(names[:4], f'*{kind}') | dict.fromkeys(names[6:9], 'i32')\n"
         "        types |= {'going': '*i32', 'numbers': f'*{kind}'}\n"
+        "        types = {name: types[name] for name in names[:9]}\n"
         "        fixed = {'N': 2, 'NP': 2, 'KP': 64, 'HELD': STEPS + 1, 'partial': partial}\n"
         "        types |= dict.fromkeys(fixed, 'constexpr')\n"
         "        source = ASTSource(_advance, types, fixed)\n"
