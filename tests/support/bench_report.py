@@ -46,12 +46,22 @@ TRANSPORT = {
     "ratio": "Ratio",
     "target": "Target",
 }
+FEATURES = {
+    "case": "Pictures",
+    "size": "Number",
+    "decode_ms": "ms, file",
+    "transform_ms": "ms, transform",
+    "tower_ms": "ms, tower",
+    "together_ms": "ms, all together",
+    "tower_share": "Tower's share",
+}
 PROFILE = {"part": "Part", "share": "Share of the time"}
 TABLES = {
     "steps": STEPS,
     "towers": STEPS,
     "text": STEPS,
     "transport": TRANSPORT,
+    "features": FEATURES,
     "profile": PROFILE,
     "growth": GROWTH,
 }
@@ -61,6 +71,8 @@ TITLES = {
     "image; ViT-B/16, two images a client",
     "text": "Text side alone: one prompt's features and its gradient",
     "transport": "Optimal transport of 140 images, 36 patches, two prompts, 50 classes, on a host",
+    "features": "A picture into its feature, once for all methods: each part alone on one thread, "
+    "the tower on all, and all of it as it runs",
     "profile": "Where the time of a FedPGP step goes, Pets-shaped, ten clients",
     "growth": "One round of CoOp, one step of 32 images a client",
 }

@@ -25,17 +25,18 @@ def in_turn(
     A machine's speed drifts; a ratio is fair only when both sides saw the same weather.
     """
     for work in works.values():
-        _timed(work, device)
+        once(work, device)
     times: dict[str, list[float]] = {name: [] for name in works}
     most = max(rounds.values())
     for turn in range(most):
         for name, work in works.items():
             if turn * rounds[name] // most != (turn - 1) * rounds[name] // most or turn == 0:
-                times[name].append(_timed(work, device))
+                times[name].append(once(work, device))
     return {name: statistics.median(found) for name, found in times.items()}
 
 
-def _timed(work: Work, device: torch.device) -> float:
+def once(work: Work, device: torch.device) -> float:
+    """Its time in one call."""
     _wait(device)
     start = time.perf_counter()
     work()
@@ -79,7 +80,7 @@ def matrix_rate(width: int, rows: int, device: torch.device, dtype: torch.dtype)
             return y @ weight
 
         for product in (forward, backward):
-            _timed(product, device)
-            spent += min(_timed(product, device) for _ in range(7))
+            once(product, device)
+            spent += min(once(product, device) for _ in range(7))
             total += 2 * rows * inner * outer
     return total / spent
