@@ -129,8 +129,9 @@ def results_of(
         )
     scales = {name: one for _, record in found for name, one in record.measures.items()}
     rows = [
-        _cell(record) | row
+        cell | row
         for folder, record in found
+        for cell in (_cell(record),)
         for row in _rows(folder, record, again.get(record.id, []), known, measure, scales)
     ]
     return _table(rows, RESULTS, found, problems)
@@ -153,7 +154,12 @@ def load_clients(path: Path | str = "results", measure: str = DEFAULT) -> pd.Dat
 def clients_of(found: Found, problems: list[Problem], measure: str = DEFAULT) -> pd.DataFrame:
     """`load_clients` of what `read_cells` read."""
     found = drawn(found)
-    rows = [_cell(record) | row for _, record in found for row in _clients(record, measure)]
+    rows = [
+        cell | row
+        for _, record in found
+        for cell in (_cell(record),)
+        for row in _clients(record, measure)
+    ]
     return _table(rows, CLIENTS, found, problems)
 
 
