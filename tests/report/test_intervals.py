@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from make_records import TITLES, make_record, store_values, write_done, write_stopped
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, trim_mean
 
 from fplbench.records.record import Metric
 from fplbench.records.results import load_clients, load_results
 from fplbench.records.store import Store
 from fplbench.report.entries import Entry
+from fplbench.report import intervals as module
 from fplbench.report.groups import split
 from fplbench.report.intervals import intervals
 from fplbench.report.layout import Layout
@@ -127,3 +128,27 @@ def test_of_few_seeds_a_bootstrap_is_too_narrow() -> None:
     print(f"\n95 % intervals that hold the true mean: {covered}")
     assert covered[3] == pytest.approx(0.75, abs=0.05)
     assert covered[8] == pytest.approx(0.90, abs=0.03)
+
+
+@pytest.mark.parametrize("sizes", [[2], [8], [10, 10, 10], [2, 7, 31]])
+def test_the_bootstrap_is_scipys(sizes: list[int]) -> None:
+    noise = np.random.default_rng(7)
+    samples = [noise.normal(60, 5, size) for size in sizes]
+    theirs = bootstrap(
+        samples,
+        module._mean_of_means,
+        n_resamples=module.RESAMPLES,
+        vectorized=True,
+        confidence_level=0.95,
+        method="percentile",
+        random_state=np.random.default_rng(0),
+    ).confidence_interval
+    ours = module._bootstrap(samples, module._mean_of_means)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3), (8, 5), (7, 8, 3)])
+def test_the_mean_of_the_middle_half_is_scipys(shape: tuple[int, ...]) -> None:
+    scores = np.random.default_rng(3).normal(size=shape)
+    flat = scores.reshape(*shape[:-2], -1)
+    np.testing.assert_allclose(module._iqm(scores), trim_mean(flat, 0.25, axis=-1), rtol=1e-13)
