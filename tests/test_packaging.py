@@ -41,7 +41,7 @@ print(len(reference.read()[0]) > 2)
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what is built from, with the probes in it."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("pyproject.toml", "LICENSE"):
+    for name in ("pyproject.toml", "MANIFEST.in", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     if (ROOT / "README.md").exists():
         shutil.copy(ROOT / "README.md", copy)
@@ -99,10 +99,13 @@ def test_a_wheel_names_its_licence_and_its_command(wheel: Path) -> None:
 def test_a_wheel_made_from_the_source_archive_is_the_same(
     checkout: Path, wheel: Path, tmp_path: Path
 ) -> None:
+    (checkout / "tests").mkdir()
+    (checkout / "tests" / "test_probe.py").touch()  # one of many, which do not come along
     run(sys.executable, "-c", BUILD.format("sdist"), tmp_path, cwd=checkout)
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
         archive.extractall(tmp_path, filter="data")
     unpacked = tmp_path / f"fplbench-{fplbench.__version__}"
+    assert not (unpacked / "tests").exists()
     run(sys.executable, "-c", BUILD.format("wheel"), tmp_path, cwd=unpacked)
     assert contents(next(tmp_path.glob("*.whl"))) == contents(wheel)
 

@@ -71,3 +71,12 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 def _inside(link: re.Match[str]) -> str:
     page = (ELSEWHERE | AT_THE_ROOT).get(link[2])
     return f"[{link[1]}]({page})" if page else link[1]
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """A flag in a line of text is not broken after its first hyphen, as browsers would."""
+    return re.sub(r"(?<=<code>)[^<\n]+(?=</code>)", _flags, html)
+
+
+def _flags(code: re.Match[str]) -> str:
+    return re.sub(r"(?<![\w-])--?[a-z][\w-]*", r'<span class="flag">\g<0></span>', code[0])

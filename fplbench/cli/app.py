@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+from importlib.metadata import version
 from typing import NoReturn
 
 import typer
@@ -89,8 +90,16 @@ def main() -> None:
             raise
         _refuse(
             f"This needs {missing}, which is not installed: this environment can only read results "
-            "(tables, plots, report, show, pack, check, status, predictions); `pip install "
+            "(tables, plots, report, show, pack, merge, check, status, predictions); `pip install "
             "fplbench` brings the rest."
+        )
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+        torch, vision = (f"{name} {version(name)}" for name in ("torch", "torchvision"))
+        _refuse(
+            f"{vision} was not built for {torch}: install both anew from one place, as `pip "
+            "install --force-reinstall torch torchvision` does with the options that torch came by."
         )
 
 

@@ -25,9 +25,10 @@ def doctor(plugins: Plugins = None, data_root: DataRoot = None) -> None:
 
     machine = doctor.examine(plugins or [], data_root)
     lines = list(doctor.findings(machine, data_root, cache_folder()))
-    out.print(doctor.shown(lines, ("what", "found", "what to do")))
-    out.print()
+    # The long table first, so that a terminal ends with what it follows from.
     out.print(doctor.shown(list(doctor.commands(machine)), ("command", "runs now", "what to do")))
+    out.print()
+    out.print(doctor.shown(lines, ("what", "found", "what to do")))
 
 
 @cache.command(name="list")

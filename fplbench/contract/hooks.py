@@ -175,7 +175,8 @@ def precision(candidate: Candidate) -> None:
         double,
         PRECISION,
         "the {what} in float32 is {far} of its size from that in float64: something loses digits "
-        "(a sum of large and small numbers, a log of a small one) or is rounded on the way.",
+        "(a sum of large and small numbers, a log of a small one), is rounded on the way, or is 0 "
+        "but for rounding, as a gradient of what no probability depends on.",
     )
 
 

@@ -46,7 +46,9 @@ def fit(figure: Figure) -> None:
 
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            labels = "".join(label.get_text() for label in axis.get_ticklabels())
+            # Not a number's minus, which every font has: numbers are written for the ticks that a
+            # layout ends with, of which the formatter below would not hear.
+            labels = "".join(label.get_text() for label in axis.get_ticklabels()).replace("−", "")
             if not labels.isascii():  # made anew whenever they are drawn
                 axis.set_major_formatter(numbered(axis.get_major_formatter()))
                 if len(needed := families(drawable(labels))) > 1:

@@ -91,7 +91,9 @@ class Found(Generic[T]):
                 f"The {self.kind} {near!r} ({broken.origin}) cannot be used: {broken.error}"
             )
         known = ", ".join(self.classes) or "none"
-        hint = f"did you mean {near!r}?" if near else f"known: {known}."
+        hint = f"known: {known}; one of your own is found by --plugins DIR."
+        if near:
+            hint = f"did you mean {near!r}?"
         if failed:
             hint += f" (Not loaded because of errors: {', '.join(failed)}.)"
         raise UserError(f"There is no {self.kind} {name!r}; {hint}")

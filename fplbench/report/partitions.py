@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,10 +24,26 @@ MOST_CLASS_NAMES, MOST_CLIENT_NAMES = 15, 25
 
 
 def counts(record: Record) -> tuple[np.ndarray, list[str]]:
-    """Training images [clients, classes] and the classes, in the order clients bring them in."""
-    classes = list(dict.fromkeys(name for one in record.label_counts for name in one))
+    """Training images [clients, classes] and the classes, as `in_order` has them."""
+    classes = in_order(record.label_counts)
     table = [[one.get(name, 0) for name in classes] for one in record.label_counts]
     return np.array(table, dtype=int).reshape(len(table), len(classes)), classes
+
+
+def in_order(held: Sequence[Iterable[str]]) -> list[str]:
+    """All names, the first client's first, but none before one that some client names earlier: each
+    client has its classes in the data set's order, and none has to have all."""
+    waits: dict[str, set[str]] = {name: set() for one in held for name in one}
+    for one in held:
+        for before, name in pairwise(one):
+            waits[name].add(before)
+    found: list[str] = []
+    while waits:
+        # Of names that go round in a circle, which no record of ours has, the first.
+        free = next((name for name in waits if not waits[name] & waits.keys()), next(iter(waits)))
+        found.append(free)
+        del waits[free]
+    return found
 
 
 def draw(record: Record, data: str, name: Path) -> list[Path]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from fplbench.errors import UserError
 from fplbench.plugins.measure import DEFAULT
-from fplbench.records.results import ACCURACY, LAST
+from fplbench.records.results import ACCURACY, LAST, OFF
 from fplbench.records.words import and_
 from fplbench.report import captions
 from fplbench.report.entries import COSTS, Entry, average, cost, mark, number
@@ -82,9 +82,9 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
         metric = metrics[place % len(metrics)]
         if metric not in COSTS:
             mark([row.entries[place] for row in body], read[metric].lower_is_better)
-    shown_metrics = [name.replace(".", "-") for name in asked.metrics]
+    words = ["-".join(asked.rows), "by", *asked.columns, *asked.metrics]
     return Layout(
-        name=file_name("-".join(["-".join(asked.rows), "by", *asked.columns, *shown_metrics])),
+        name=file_name("-".join(words).replace(".", "-")),
         kind="pivot",
         heads=[(c, [title(m, called) for m in metrics]) for c in shown_columns],
         quantities=metrics * len(shown_columns),
@@ -289,6 +289,7 @@ def _caption(
         if name not in (*named, *WITHOUT_EFFECT)
         and _values(cells, name) == 1
         and not absent(cells[name].iloc[0])
+        and (name not in OFF or cells[name].iloc[0] != OFF[name])  # no "evaluated_clients 0"
     ]
     marks = captions.marked([row.entries for row in rows], len(data) > 1)
     text = f"{what}{over}; mean and standard deviation over {count}. {', '.join(constant)}."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -52,11 +54,12 @@ READING = [
     "show few.jsonl",
     "tables few.jsonl",
     "tables few.jsonl --measure f1 --out f1",
-    "tables few.jsonl --rows method,scenario --out own",
+    "tables few.jsonl --rows method,scenario,scen.shots --out own",
     "tables few.jsonl --reference --out beside",
     "plots few.jsonl",
     "report few.jsonl",
     "pack few.jsonl again.jsonl.gz",
+    "merge few.jsonl -o merged.jsonl",
     "stability few.jsonl --starts 0",
     "check cells",
     "status cells",
@@ -125,3 +128,20 @@ def test_the_light_requirements_are_the_packages_without_those_that_compute() ->
     readme = (ROOT / "README.md").read_text()
     (line,) = re.findall(r"^    pip install --no-deps fplbench && pip install (.+)$", readme, re.M)
     assert set(line.split()) == set(light)
+
+
+def test_a_torchvision_of_another_torch_ends_in_one_sentence(tmp_path: Path) -> None:
+    package = tmp_path / "torchvision" / "__init__.py"
+    package.parent.mkdir()
+    # As torchvision does when its library could not be loaded, which says nothing by itself.
+    package.write_text("import torch\ntorch.library.register_fake('torchvision::nms')(len)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "fplbench", "doctor"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stderr
+    assert re.match(r"fplbench: torchvision \S+ was not built for torch \S+: ", done.stderr)
+    assert done.stderr.count("\n") == 1

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from make_records import TITLES, make_record, write_done
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import MultipleLocator
 from pictures import class_tree
 
 from fplbench.data import holdings, sheet
@@ -102,3 +104,16 @@ def test_sheets_and_partitions_tell_classes_apart(tmp_path: Path) -> None:
     made = clients_of(kind(kind.Config()), data, 0)
     *_, file = holdings.draw(data, made, "d", tmp_path / "a.pdf")
     assert Path(file).stat().st_size
+
+
+def test_numbers_on_an_axis_are_those_of_its_ticks_after_a_new_layout() -> None:
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_xlim(-0.1, 0.2)
+    axes.xaxis.set_major_locator(MultipleLocator(0.1))
+    fit(figure)  # sees a negative tick, whose minus is no ASCII
+    axes.xaxis.set_major_locator(MultipleLocator(0.05))
+    figure.canvas.draw()
+    said = [float(label.get_text().replace("−", "-")) for label in axes.get_xticklabels()]
+    assert said == pytest.approx(list(axes.get_xticks()))

@@ -258,3 +258,18 @@ def test_names_of_every_script_are_drawn(tmp_path: Path) -> None:
 def test_nothing_to_draw_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no records"):
         write_plots(tmp_path, tmp_path / "out", TITLES)
+
+
+@given(st.lists(st.sets(st.integers(0, 12)), max_size=6))
+def test_classes_of_a_partition_stand_in_the_data_sets_order(held: list[set[int]]) -> None:
+    clients = [[f"class {label}" for label in sorted(one)] for one in held]
+    order = partitions.in_order(clients)
+    assert sorted(order) == sorted({name for one in clients for name in one})
+    for one in clients:
+        assert [name for name in order if name in one] == one
+    everything = [f"class {label}" for label in range(13)]
+    assert partitions.in_order([*clients, everything]) == everything
+
+
+def test_classes_that_clients_do_not_share_stand_client_by_client() -> None:
+    assert partitions.in_order([["c", "d"], ["a", "b"]]) == ["c", "d", "a", "b"]

@@ -21,7 +21,7 @@ function showCell(cell) {
     make(
       "p",
       cell.status === "done" ? {} : { class: "bad" },
-      `Status: ${cell.status}. From ${cell.started || "?"} to ${cell.finished || "?"}.`,
+      `Status: ${cell.status}. ${timeOf(cell)}`,
     ),
     cell.source ? make("p", {}, `It came from ${cell.source}.`) : null,
     make(
@@ -119,6 +119,12 @@ function metricsOf(measure, metrics, why, decimals) {
       make("tbody", {}, rows, missing),
     ),
   );
+}
+
+/* A packed cell has no start. */
+function timeOf({ started, finished }) {
+  if (started) return `From ${started} to ${finished || "?"}.`;
+  return finished ? `Ended ${finished}.` : "";
 }
 
 function plotsOf(cell, look) {
