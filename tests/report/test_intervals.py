@@ -13,8 +13,8 @@ from scipy.stats import bootstrap, trim_mean
 from fplbench.records.record import Metric
 from fplbench.records.results import load_clients, load_results
 from fplbench.records.store import Store
-from fplbench.report.entries import Entry
 from fplbench.report import intervals as module
+from fplbench.report.entries import Entry
 from fplbench.report.groups import split
 from fplbench.report.intervals import intervals
 from fplbench.report.layout import Layout
