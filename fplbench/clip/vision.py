@@ -60,18 +60,20 @@ class ImageTower:
                 f"prompts for layer {max(deep)} of an image tower that has {self.layers}, counted "
                 f"from 0: make the prompts at most {self.layers} layers deep"
             )
+        count = embedded.shape[1] if adapters or projections else self._at_a_time(embedded, prompts)
         pieces = [
             self._encode(part, prompts, deep, adapters, projections)
-            for part in embedded.split(self._at_a_time(embedded, prompts), dim=1)
+            for part in embedded.split(count, dim=1)
         ]
         return torch.cat(pieces, dim=2)
 
     def _at_a_time(self, embedded: Tensor, prompts: Tensor | None) -> int:
         """How many images of each client go through the tower together: on the host those whose
-        widest activations its caches hold, on a GPU all."""
+        widest activations its caches hold, on a GPU all. What is added inside sees all of a
+        client's tokens at once: dropout would be the same in every piece."""
         clients, images, length, width = embedded.shape
         if embedded.device.type != "cpu":
-            return max(images, 1)
+            return images
         number, more = (1, 0) if prompts is None else prompts.shape[1:3]
         one = clients * number * (length + more) * 4 * width * embedded.element_size()
         return max(IN_CACHE // one, 1)

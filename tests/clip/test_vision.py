@@ -59,3 +59,19 @@ def test_images_alone_and_together(
     )
     for mine, plain in zip(found, wanted, strict=True):
         assert (mine - plain).abs().max() <= 1e-10 * plain.abs().max()
+
+
+@pytest.mark.parametrize("kind", ["adapters", "projections"])
+def test_what_is_added_inside_sees_all_images_of_a_client_at_once(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what it draws would come again with every piece."""
+    monkeypatch.setattr(vision, "IN_CACHE", 1)
+    tower, asked = ImageTower(small_clip().visual), list[tuple[int, ...]]()
+
+    def added(x: Tensor) -> Tensor:
+        asked.append(tuple(x.shape))
+        return x.new_zeros(*x.shape[:2], (1 if kind == "adapters" else 3) * x.shape[2])
+
+    tower.encode(torch.randn(2, 6, 5, 16), **{kind: {1: added}})
+    assert asked == [(2, 6 * 5, 16)]
