@@ -49,7 +49,6 @@ COMMANDS = {
 }
 """Name -> module of this folder:what it holds, in the order of the help; a command or a group."""
 
-
 AS_TYPED = {"run", "tune"}
 """Those that expand ~ themselves, so that nothing stands between the command and a cell."""
 

@@ -95,7 +95,8 @@ class InFile:
     def of(self, clients: Tensor) -> Tensors:
         found = {name: t.repeat(len(clients), *[1] * t.dim()) for name, t in self._start.items()}
         for row, (client, place) in enumerate(_pairs(clients, self._place[clients])):
-            own = self._unpacked(self._read(client, place)) if place else self._drawn(client)
+            line = self._read(client, place, int(self._check[client])) if place else b""
+            own = self._unpacked(line) if place else self._drawn(client)
             for name, value in own.items():
                 found[name][row] = value
         return found
@@ -125,8 +126,7 @@ class InFile:
         place, check = state[PLACE], state[CHECK]
         stored = place.nonzero()[:, 0]
         for client, where in _pairs(stored, place[stored]):
-            if zlib.crc32(self._read(client, where)) != int(check[client]):
-                raise ValueError(f"what client {client} keeps is not what was written")
+            self._read(client, where, int(check[client]))
         self._place, self._saved, self._check = place.clone(), place.clone(), check.clone()
 
     def everything(self) -> Tensors:
@@ -156,9 +156,13 @@ class InFile:
     def _seek(self, client: int, place: int) -> None:
         self._file.seek((2 * client + place - 1) * self._line)
 
-    def _read(self, client: int, place: int) -> bytes:
+    def _read(self, client: int, place: int, check: int) -> bytes:
+        """ValueError: another one wrote there, such as a runner that was taken for dead."""
         self._seek(client, place)
-        return self._file.read(self._line)
+        line = self._file.read(self._line)
+        if zlib.crc32(line) != check:
+            raise ValueError(f"what client {client} keeps is not what was written")
+        return line
 
     def _write(self, client: int, place: int, line: bytes) -> None:
         try:

@@ -101,3 +101,14 @@ def test_a_state_that_the_files_do_not_hold_is_refused_and_changes_nothing(tmp_p
     with pytest.raises(ValueError, match="there are 7 clients, and the state is of others"):
         files.load({"place": torch.zeros(6, dtype=torch.uint8)})
     assert same(before, files.all())
+
+
+def test_a_line_that_another_one_wrote_is_refused(tmp_path: Path) -> None:
+    """A runner that was taken for dead may still write: no number is made of that."""
+    mine, theirs = (InFile(CLIENTS, START, none, tmp_path) for _ in range(2))
+    some = torch.tensor([1, 3])
+    mine.keep(some, brought(some, 0))
+    theirs.keep(some[:1], brought(some[:1], 1))
+    assert mine.of(some[1:])["ctx"].shape == (1, 2, 3)
+    with pytest.raises(ValueError, match="what client 1 keeps is not what was written"):
+        mine.of(some)
