@@ -40,8 +40,11 @@ def test_a_million_clients_cost_what_ten_thousand_do(tmp_path: Path) -> None:
     seconds = [statistics.median(row["seconds"] for row in rows[1:]) for rows in (few, many)]
     memory = [row["mib"] for row in many[1:]]
     print(json.dumps({"seconds": seconds, "mib": [min(memory), max(memory)], "few": few[-1]}))
-    assert seconds[1] < 1.25 * seconds[0]
-    assert max(memory) < 1.1 * min(memory)
+    # Other programs make a round longer and none shorter; memory may come and go, and not grow.
+    quickest = [min(row["seconds"] for row in rows[1:]) for rows in (few, many)]
+    assert quickest[1] < 1.25 * quickest[0]
+    half = len(memory) // 2
+    assert statistics.mean(memory[half:]) < 1.05 * statistics.mean(memory[:half])
     cut = started(tmp_path / "cut", 1_000_000)
     assert cut.stdout is not None
     for _ in range(3):
