@@ -90,7 +90,7 @@ $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/uv
 $(LOWEST)/installed: pyproject.toml | $(BIN)/uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(LOWEST)/bin/python \
-		--resolution lowest-direct --editable '.[dev,parquet,privacy,ray,slurm,tensorboard]' \
+		--resolution lowest-direct --editable '.[dev,optuna,parquet,privacy,ray,slurm,tensorboard]' \
 		torch==$$(sed -n 's/^    "torch>=\(.*\)",$$/\1/p' pyproject.toml)
 	@touch $@
 

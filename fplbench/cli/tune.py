@@ -26,6 +26,7 @@ from fplbench.cli.options import (
 )
 from fplbench.cli.run import EXECUTORS, SETTINGS, asked_for
 from fplbench.errors import UserError
+from fplbench.grid.searches import Search
 from fplbench.machine.caches import CACHE, cache_folder
 from fplbench.machine.place import Place
 from fplbench.plugins import registry
@@ -34,6 +35,7 @@ from fplbench.records.atomic import require_writable
 from fplbench.spec import Request
 
 if TYPE_CHECKING:
+    from fplbench.grid.jobs import Job
     from fplbench.grid.tune import Tuned
 
 
@@ -50,6 +52,12 @@ def tune(
     tune_seeds: Annotated[
         str, typer.Option(help="Seeds with commas between that no table is to use.")
     ] = "100,101",
+    search: Annotated[
+        Search,
+        typer.Option(
+            help="tpe: draws after the tenth are proposed from those before (the extra optuna)."
+        ),
+    ] = Search.random,
     draw_seed: Annotated[int, typer.Option(help="Decides what is drawn.", min=0)] = 0,
     metric: Annotated[
         str | None,
@@ -90,7 +98,7 @@ def tune(
     data_root: DataRoot = None,
     **given: Any,
 ) -> None:
-    """Try settings drawn at random, as many of each method, on validation images and seeds apart,
+    """Try settings that are drawn, as many of each method, on validation images and seeds apart,
     and write the best of each method to OUT/tuned.yaml for `run --tuned`.
 
     The cells are a run's: the same command goes on after a stop, a larger budget adds to them.
@@ -112,6 +120,7 @@ def tune(
         assignments(settings or []),
     )
     _refuse(asked)
+    search.require(budget)
     place = Place(
         store=output,
         cache=cache_folder(),
@@ -134,20 +143,32 @@ def tune(
     devices, store = where.devices(device), Store(output)
     whole = asked.model_copy(update={"options": {**asked.options, **of.VALIDATION}})
     bench, base = say.opened(whole, place, where, devices, jobs)
-    trials = of.trials([job.cell for job in base], asked, bench, budget, draw_seed)
-    cells = list({job.id: job for trial in trials for job in trial.jobs}.values())
-    before = say.statuses(cells, store)
+    trials: list[of.Trial] = []
+    known: dict[str, Job] = {}
+    before: dict[str, str] = {}
+    for numbers in search.batches(budget):
+        draw = of.drawing(trials, store, draw_seed, metric)
+        more = of.trials([job.cell for job in base], asked, bench, numbers, draw)
+        trials += more
+        new = {job.id: job for trial in more for job in trial.jobs if job.id not in known}
+        before |= say.statuses(list(new.values()), store)
+        retried = retry_failed and not dry_run
+        known |= {job.id: job for job in again(list(new.values()), store)} if retried else new
+        cells = list(known.values())
+        if not dry_run and not all(job.settled(store) for job in cells):
+            place = replace(place, device=devices[0], inputs=bench.place.inputs)
+            with say.watched(cells, bench, store) as screen:
+                where.compute(place, bench, cells, devices, jobs, screen)
+        if not of.complete(cells, store):
+            break
     if dry_run:
         say.dry_run(cells, store, where.processes(devices, jobs), retry_failed)
+        if numbers.stop < budget:
+            later = f"{budget - numbers.stop} more draws of each method are proposed from these."
+            out.print(later, markup=False)
         return
-    if retry_failed:
-        cells = again(cells, store)
-    if not all(job.settled(store) for job in cells):
-        place = replace(place, device=devices[0], inputs=bench.place.inputs)
-        with say.watched(cells, bench, store) as screen:
-            where.compute(place, bench, cells, devices, jobs, screen)
     say.ended(cells, before, store)
-    found = of.choose(trials, store, budget, draw_seed, asked.seeds, metric)
+    found = of.choose(trials, store, budget, draw_seed, asked.seeds, metric, search)
     path = of.write(found, output)
     _tell(found, dict.fromkeys(trial.method for trial in trials))
     line = f"{path}: fplbench run --tuned {path} --datasets ... runs them."

@@ -62,10 +62,15 @@ class Space(BaseModel):
             return self.values[int(generator.integers(len(self.values)))]
         low, high = (float(end) for end in self.ends)
         if self.log:
-            drawn = math.exp(generator.uniform(math.log(low), math.log(high)))
-        else:
-            drawn = generator.uniform(low, high)
-        return min(max(float(f"{drawn:.3g}"), low), high)
+            return self.readable(math.exp(generator.uniform(math.log(low), math.log(high))))
+        return self.readable(generator.uniform(low, high))
+
+    def readable(self, value: int | float | str) -> int | float | str:
+        """A number of a range with three digits, inside the range; a value as it is."""
+        if self.values:
+            return value
+        low, high = (float(end) for end in self.ends)
+        return min(max(float(f"{float(value):.3g}"), low), high)
 
 
 Spaces = Mapping[str, Space]
@@ -100,7 +105,6 @@ def drawn(method: type[Method], number: int, seed: int, fixed: frozenset[str]) -
     """
     if number == 0:
         return {}
-    spaces = {name: one for name, one in spaces_of(method).items() if name not in fixed}
     own = method.Config.model_fields
     return {
         name: space.draw(
@@ -108,8 +112,13 @@ def drawn(method: type[Method], number: int, seed: int, fixed: frozenset[str]) -
                 seed, "tune", f"{method.name}.{name}" if name in own else name, number
             )
         )
-        for name, space in spaces.items()
+        for name, space in searched(method, fixed).items()
     }
+
+
+def searched(method: type[Method], fixed: frozenset[str]) -> Spaces:
+    """The spaces of a method but those of settings that are not searched."""
+    return {name: one for name, one in spaces_of(method).items() if name not in fixed}
 
 
 def _beside(method: type[Method]) -> Json:

@@ -6,7 +6,7 @@ the first. What is chosen is a file, whose settings a run takes for its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
-from fplbench.grid import spaces
+from fplbench.grid import searches, spaces
 from fplbench.grid.jobs import Job
 from fplbench.grid.run import with_ids
+from fplbench.grid.searches import Search
 from fplbench.method import Method
 from fplbench.plugins.base import refusals
 from fplbench.records.atomic import write_aside
@@ -69,19 +70,46 @@ class Trial:
     jobs: Sequence[Job]
 
 
-def trials(base: Sequence[Cell], asked: Request, bench: Workbench, budget: int, seed: int) -> list[
-    Trial
-]:  # fmt: skip
+Draw = Callable[[type[Method], int, frozenset[str]], Json]
+"""The settings of a method's draw, by its number; the names are of settings not searched."""
+
+
+def trials(
+    base: Sequence[Cell], asked: Request, bench: Workbench, numbers: range, draw: Draw
+) -> list[Trial]:
     """The draws of every method, first draws first. base: cells with the defaults. What the user
     set (`asked`) is not searched."""
     found = []
-    for number in range(budget):
+    for number in numbers:
         for name in dict.fromkeys(cell.method for cell in base):
             kind = bench.methods.get(name)
-            settings = spaces.drawn(kind, number, seed, _fixed(asked, name))
+            settings = draw(kind, number, _fixed(asked, name))
             cells = [_with(cell, kind, settings) for cell in base if cell.method == name]
             found.append(Trial(name, number, settings, with_ids(cells, bench)))
     return found
+
+
+def drawing(found: Sequence[Trial], store: Store, seed: int, metric: str | None) -> Draw:
+    """How the next draws are made: at random while none are found, then from those that are.
+
+    UserError while a cell of these has no numbers.
+    """
+    scores = _scored(found, store, metric) if found else []
+
+    def draw(kind: type[Method], number: int, fixed: frozenset[str]) -> Json:
+        if not scores:
+            return spaces.drawn(kind, number, seed, fixed)
+        searched = spaces.searched(kind, fixed)
+        past = [(_values(trial), score) for trial, score in scores if trial.method == kind.name]
+        return searches.proposed(searched, past, searches.seed_of(seed, kind.name, number))
+
+    return draw
+
+
+def _values(trial: Trial) -> Json:
+    """Every setting of a draw, those that it leaves at their defaults too."""
+    cell = trial.jobs[0].cell
+    return {**cell.training.model_dump(mode="json"), **cell.settings}
 
 
 def _fixed(asked: Request, method: str) -> frozenset[str]:
@@ -103,22 +131,19 @@ def _with(cell: Cell, kind: type[Method], settings: Json) -> Cell:
     )
 
 
+def complete(jobs: Sequence[Job], store: Store) -> bool:
+    """Whether every cell has its numbers, or has diverged."""
+    return all(store.status(job.id) in ("done", "diverged") for job in jobs)
+
+
 def choose(found: Sequence[Trial], store: Store, budget: int, seed: int, seeds: Sequence[int],
-           metric: str | None) -> Tuned:  # fmt: skip
+           metric: str | None, search: Search = Search.random) -> Tuned:  # fmt: skip
     """The best draw of each method; ties go to the earlier draw. metric: by which; None for each
     scenario's leading one. A method all of whose draws diverged is left out.
 
     UserError while a cell has no numbers, or lacks the metric.
     """
-    records = {job.id: store.find(job.id) for trial in found for job in trial.jobs}
-    left = [name for name, one in records.items() if one is None or one.status == "failed"]
-    if left:
-        raise UserError(
-            f"{len(left)} of {len(records)} cells have no numbers, so nothing was chosen: the same "
-            "command goes on, --retry-failed tries what failed again."
-        )
-    known = {name: one for name, one in records.items() if one is not None}
-    scores = [(trial, _score([known[job.id] for job in trial.jobs], metric)) for trial in found]
+    scores = _scored(found, store, metric)
     methods = {}
     for name in dict.fromkeys(trial.method for trial in found):
         mine = {trial.number: (trial, score) for trial, score in scores if trial.method == name}
@@ -133,14 +158,31 @@ def choose(found: Sequence[Trial], store: Store, budget: int, seed: int, seeds: 
             defaults=round(numbers[0], 3) if 0 in numbers else None,
             diverged=len(mine) - len(numbers),
         )
-    done = [one for one in known.values() if one.status == "done"]
+    records = (store.find(job.id) for trial in found for job in trial.jobs)
+    done = [one for one in records if one is not None and one.status == "done"]
     return Tuned(
-        rule=_rule(done, budget, seed, seeds, metric),
+        rule=_rule(done, search, budget, seed, seeds, metric),
         budget=budget,
         draw_seed=seed,
         tune_seeds=tuple(seeds),
         methods=methods,
     )
+
+
+def _scored(
+    found: Sequence[Trial], store: Store, metric: str | None
+) -> list[tuple[Trial, float | None]]:
+    """Each draw with its number, None where a cell of it diverged. UserError while a cell has no
+    numbers, or lacks the metric."""
+    records = {job.id: store.find(job.id) for trial in found for job in trial.jobs}
+    left = [name for name, one in records.items() if one is None or one.status == "failed"]
+    if left:
+        raise UserError(
+            f"{len(left)} of {len(records)} cells have no numbers, so nothing was chosen: the same "
+            "command goes on, --retry-failed tries what failed again."
+        )
+    known = {name: one for name, one in records.items() if one is not None}
+    return [(trial, _score([known[job.id] for job in trial.jobs], metric)) for trial in found]
 
 
 def _score(records: Sequence[Record], metric: str | None) -> float | None:
@@ -162,14 +204,19 @@ def _by(record: Record, metric: str | None) -> str:
 
 
 def _rule(
-    done: Sequence[Record], budget: int, seed: int, seeds: Sequence[int], metric: str | None
+    done: Sequence[Record],
+    search: Search,
+    budget: int,
+    seed: int,
+    seeds: Sequence[int],
+    metric: str | None,
 ) -> str:
     places = dict.fromkeys((one.dataset, one.scenario, _by(one, metric)) for one in done)
     names = and_(list(dict.fromkeys(name for *_, name in places)))
     where = and_([f"{dataset} ({scenario})" for dataset, scenario, _ in places])
     how = sorted({f", travelling by {one.strategy}" for one in done if one.strategy != OWN})
     return (
-        f"random search with draw seed {seed}, {budget} settings a method, the defaults among "
+        f"{search.words()} with draw seed {seed}, {budget} settings a method, the defaults among "
         f"them; the highest mean {names} after the last round on validation images of {where}, "
         f"backbone {and_(sorted({one.backbone for one in done}))}{''.join(how)}, over "
         f"{'seeds' if len(seeds) > 1 else 'seed'} {and_([str(seed) for seed in seeds])}; ties to "
