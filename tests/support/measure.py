@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from fplbench.engine.memory import peak_bytes
+
 Work = Callable[[], object]
 
 
@@ -18,13 +20,14 @@ def seconds(work: Work, rounds: int, device: torch.device) -> float:
 
 
 def in_turn(
-    works: dict[str, Work], rounds: dict[str, int], device: torch.device
+    works: dict[str, Work], rounds: dict[str, int], device: torch.device, warm: bool = False
 ) -> dict[str, float]:
     """The median time of each, their calls spread over the same stretch of time.
 
     A machine's speed drifts; a ratio is fair only when both sides saw the same weather.
+    warm: each was called before, else a first call is not counted.
     """
-    for work in works.values():
+    for work in works.values() if not warm else ():
         once(work, device)
     times: dict[str, list[float]] = {name: [] for name in works}
     most = max(rounds.values())
@@ -49,12 +52,17 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def flops(work: Work) -> int:
-    """Floating-point operations of all matrix products, forward and backward."""
+def flops_and_peak(work: Work) -> tuple[int, int]:
+    """Floating-point operations of all matrix products, forward and backward, and the most bytes
+    of tensors that were there together, of one call."""
     counter = FlopCounterMode(display=False)
-    with counter:
-        work()
-    return int(counter.get_total_flops())
+
+    def counted() -> None:
+        with counter:
+            work()
+
+    peak = peak_bytes(counted)
+    return int(counter.get_total_flops()), peak
 
 
 def matrix_rate(width: int, rows: int, device: torch.device, dtype: torch.dtype) -> float:
