@@ -78,11 +78,8 @@ def overview(plugins: Sequence[Path], root: Path | None) -> RenderableType:
             continue
         place = cls.find(root)
         where = str(place[1]) if place else f"looked for {cls().looked_for(root)}"
-        images, amount = (
-            f"{cls.images:,}" if cls.images else "",
-            decimal(cls.size) if cls.size else "",
-        )
-        numbers = (images, f"{cls.classes:,}", amount)
+        known = (f"{count:,}" if count else "" for count in (cls.images, cls.classes))
+        numbers = (*known, decimal(cls.size) if cls.size else "")
         table.add_row(*map(Text, (shown, "yes" if place else "no", *numbers, where)))
         if place is None:
             hints.append(cls)

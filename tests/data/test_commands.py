@@ -73,6 +73,23 @@ def test_verify_names_what_differs_and_ends_with_1(call: Call) -> None:
     assert "Every image opens." in out
 
 
+def test_a_data_set_of_one_s_own_is_not_held_to_numbers_nobody_published(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `fplbench new dataset` writes it, and put where it says."""
+    monkeypatch.setattr(sys, "argv", ["fplbench", "new", "dataset", "mine"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    for part, count in (("train", 3), ("test", 2)):
+        class_tree(Path("data") / "mine" / part, {"cat": count, "dog": count})
+    out, _ = call("verify", "mine", "--plugins", "plugins")
+    assert "differs from" not in out
+    assert "no published numbers to compare with" in out
+    listed, _ = call("list", "--plugins", "plugins")
+    line = next(line for line in listed.splitlines() if line.startswith("mine"))
+    assert line.split() == ["mine", "yes", "data/mine"]
+
+
 def test_verify_finds_every_kind_of_fault(call: Call) -> None:
     photos = Path("photos")
     class_tree(photos / "train", {"cat": 3, "dog": 3})
