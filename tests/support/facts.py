@@ -23,13 +23,7 @@ def row(cls: type[OnDisk]) -> str:
     """A line of the table."""
     numbers = f"{cls.images:,}" if cls.images else "not published"
     template = ", ".join(f"`{each}`" for each in cls.templates)
-    parts = (
-        f"`{cls.name}`",
-        f"{cls.classes:,}" if cls.classes else "",
-        numbers,
-        splits(cls),
-        template,
-    )
+    parts = (f"`{cls.name}`", f"{cls.classes:,}", numbers, splits(cls), template)
     return f"| {' | '.join((*parts, f'`{registry.usual(cls, registry.scenarios())}`'))} |"
 
 
