@@ -30,6 +30,7 @@ from fplbench.grid.preset import presets
 from fplbench.machine import caches
 from fplbench.plugins import registry
 from fplbench.plugins.base import chosen
+from fplbench.records.words import some
 
 LITTLE_SPACE = 2_000_000_000  # bytes; features of a data set with patches take that much
 OLDEST = (3, 11)
@@ -116,7 +117,7 @@ def _devices() -> Iterator[Finding]:
         name = torch.cuda.get_device_name(index)
         yield Finding(f"cuda:{index}", f"{name}, {decimal(free)} of {decimal(total)} free")
     if not count:
-        cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+        cores = f"{some(os.cpu_count(), 'core')}, {some(torch.get_num_threads(), 'thread')}"
         yield Finding("device", f"no CUDA device; CPU with {cores}")
 
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from fplbench.plugins.measure import DEFAULT
-from fplbench.records.words import and_
+from fplbench.records.words import and_, some
 from fplbench.report import facts, tuning
 from fplbench.report.entries import FEWER, MISSING, PARTIAL, Entry
 from fplbench.report.groups import Group, is_chosen, show
@@ -126,13 +126,13 @@ def setting(group: Group) -> str:
     not the default."""
     shared = {name.removeprefix("train."): value for name, value in group.shared.items()}
     budget = [
-        f"{show(shared[name])} {words}"
-        for name, words in {"rounds": "rounds", "local_epochs": "local epochs"}.items()
+        some(show(shared[name]), what)
+        for name, what in {"rounds": "round", "local_epochs": "local epoch"}.items()
         if name in shared
     ]
     frame = group.frame
     lengths = sorted({show(n) for n in frame["set.n_ctx"].dropna()}) if "set.n_ctx" in frame else []
-    contexts = [f"{' or '.join(lengths)} context tokens"] if lengths else []
+    contexts = [some(" or ".join(lengths), "context token")] if lengths else []
     contexts += [
         f"{name.removeprefix('set.')} {show(value)}"
         for name, value in group.common.items()

@@ -36,6 +36,13 @@ def test_mean_and_sample_deviation_over_seeds(tmp_path: Path) -> None:
     assert "last round" in layout.caption
 
 
+def test_a_caption_counts_as_one_speaks(tmp_path: Path) -> None:
+    once = {"rounds": 1, "local_epochs": 1}
+    store_values(tmp_path, {"coop": [70.0]}, training=once, settings={"n_ctx": 1})
+    caption = headline(tmp_path).caption
+    assert "1 round, 1 local epoch, 1 context token." in caption
+
+
 def test_what_records_say_of_their_data_stands_below(tmp_path: Path) -> None:
     left_out = "3 images unusable and left out (--skip-broken)"
     store_values(tmp_path, {"promptfl": [70.0, 72.0]}, notes=[left_out, "other weights"])
