@@ -21,6 +21,7 @@ from fplbench.grid.stop import EXIT, Stopped
 from fplbench.machine.place import Place
 from fplbench.plugins.executor import Executor
 from fplbench.records.store import PREDICTIONS, ForeignRecord, Store
+from fplbench.records.words import some
 from fplbench.spec import Request
 
 WORDS = {
@@ -140,10 +141,7 @@ def ended(cells: Sequence[Job], before: Statuses, store: Store) -> int:
         out.print(f"Nothing to do: all {skipped} cells are in {store.root} already.", markup=False)
     else:
         were = f", {skipped} were done before" if skipped else ""
-        out.print(
-            f"{fresh} {'cell' if fresh == 1 else 'cells'} done{were}; records are in {store.root}.",
-            markup=False,
-        )
+        out.print(f"{some(fresh, 'cell')} done{were}; records are in {store.root}.", markup=False)
     unfinished = [job for job in cells if after[job.id] != "done"]
     for job in unfinished:
         try:

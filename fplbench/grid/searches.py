@@ -75,19 +75,18 @@ def proposed(spaces: Spaces, past: Past, seed: int) -> Json:
     """A value of each space. past: draws of the same spaces; one that lies outside of them (the
     defaults of a plug-in may) says nothing. seed: of this draw."""
     optuna = require_optuna()
+    states = optuna.trial.TrialState
     where = {name: _distribution(space) for name, space in spaces.items()}
     # One trial is enough for it to look at the past: who calls has made draws at random before.
     sampler = optuna.samplers.TPESampler(n_startup_trials=1, seed=seed % 2**32)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for settings, value in past:
         if all(_holds(spaces[name], settings[name]) for name in spaces):
-            state = optuna.trial.TrialState.PRUNED if value is None else None
+            params = {name: settings[name] for name in spaces}
+            state = states.PRUNED if value is None else states.COMPLETE
             study.add_trial(
                 optuna.trial.create_trial(
-                    params={name: settings[name] for name in spaces},
-                    distributions=where,
-                    value=value,
-                    **({} if state is None else {"state": state}),
+                    state=state, value=value, params=params, distributions=where
                 )
             )
     found = study.ask(where).params
