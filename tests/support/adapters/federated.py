@@ -31,7 +31,8 @@ class PromptFolio(Halves):
     settings = {"n_ctx": "n_ctx", "pos": "position", "theta": "theta"}
 
     def config(self, case: Case) -> dict[str, object]:
-        return super().config(case) | {"published_order": case.name.endswith("coded_permuted")}
+        coded = case.kind == "aggregation" and "mended" not in case.settings
+        return super().config(case) | {"published_order": coded}
 
     def aggregated(self, case: Case) -> tuple[Tensors, Tensors]:
         method = self.made(case)
@@ -128,7 +129,8 @@ class PFedMoAP(Adapter):
 
     def config(self, case: Case) -> dict[str, object]:
         if case.kind != "step":
-            return super().config(case) | {"experts": "published"}
+            nearest = "nearest" in str(case.settings.get("mended", ""))
+            return super().config(case) | {"experts": "nearest" if nearest else "published"}
         rate = case.number("lr_gating") / case.number("lr")
         return super().config(case) | {"gate_lr": rate}
 
@@ -253,7 +255,7 @@ class FedPHA(Adapter):
 
 
 class FedPHAHE(FedPHA):
-    """The case's client has the first of the lengths, those beside it the others."""
+    """The case's client has its own of the lengths, those beside it the others."""
 
     method = "fedpha_he"
     settings = {"n_ctx": "n_ctx", "alpha": "alpha", "ratio": "ratio"}
@@ -261,8 +263,13 @@ class FedPHAHE(FedPHA):
     def config(self, case: Case) -> dict[str, object]:
         lengths = lengths_of(case)
         self.own, self.room = lengths[0], max(lengths) - lengths[0]
-        read = {"shortest": min(lengths), "longest": max(lengths), "read": "longest"}
-        return super().config(case) | read
+        mended, coded = str(case.settings.get("mended", "")), "eot_from" in case.settings
+        return Adapter.config(self, case) | {
+            "shortest": min(lengths),
+            "longest": max(lengths),
+            "read": "longest" if coded else "own",
+            "projector": "null_space" if "projector" in mended else "published",
+        }
 
     def ours(self, golden: Tensors) -> Tensors:
         nothing = torch.ones(self.room, golden["ctx_local"].shape[1])
@@ -290,10 +297,9 @@ class FedPHAHE(FedPHA):
 
 def lengths_of(case: Case) -> list[int]:
     """Of the prompts of a case's clients, its own first."""
-    lengths = case.settings["prompt_lengths"]
+    lengths, client = case.settings["prompt_lengths"], int(case.number("client"))
     assert isinstance(lengths, list)
-    assert case.settings["client"] == 0
-    return lengths
+    return [lengths[client], *lengths[:client], *lengths[client + 1 :]]
 
 
 class FedSEPT(Adapter):
