@@ -279,20 +279,27 @@ def _cell(
     training = defaults.training(place.backbone, type(place.scenario))
     settings = defaults.settings(place.backbone, method)
     settings |= {k: v for k, v in wanted.items() if k in method.Config.model_fields}
+    of = f"method {name}"
     try:
+        resolved, travel = _resolved(method.Config, settings), {}
+        if strategy is not None:
+            of = f"strategy {strategy.name}"
+            travel = _travelling(request, strategy)
+        of = "training"
+        trained = Training(**training | read(Training, asked))
         return Cell(
             method=name,
-            settings=_resolved(method.Config, settings),
-            **({} if strategy is None else _travelling(request, strategy)),
+            settings=resolved,
+            **travel,
             dataset=place.dataset,
             scenario=place.scenario.name,
             scenario_settings=place.scenario.config.model_dump(mode="json"),
-            training=Training(**training | read(Training, asked)),
+            training=trained,
             backbone=place.backbone,
             seed=place.seed,
         )
     except ValidationError as error:
-        _explain(error, f"method {name}", problems)
+        _explain(error, of, problems)
         return None
 
 

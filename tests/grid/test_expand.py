@@ -141,8 +141,11 @@ def test_all_mistakes_are_said_at_once(bench: Workbench) -> None:
 
 
 def test_a_setting_of_the_wrong_kind_is_named(bench: Workbench) -> None:
-    assert "n_ctx='many'" in refusal(bench, sets={"n_ctx": "many"})
-    assert "rounds is 0, but must be at least 1" in refusal(bench, options={"rounds": 0})
+    assert "n_ctx='many' is refused (method" in refusal(bench, sets={"n_ctx": "many"})
+    said = refusal(bench, options={"rounds": 0})
+    assert said == "rounds is 0, but must be at least 1 (training)."
+    said = refusal(bench, strategies=("fedprox",), sets={"mu": -1})
+    assert said == "mu is -1, but must be at least 0.0 (strategy fedprox)."
 
 
 def test_set_reaches_the_scenario_as_a_flag_does(bench: Workbench) -> None:
