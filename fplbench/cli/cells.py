@@ -20,8 +20,8 @@ from fplbench.grid.plan import duration, estimate, planned, remember
 from fplbench.grid.stop import EXIT, Stopped
 from fplbench.machine.place import Place
 from fplbench.plugins.executor import Executor
+from fplbench.records.phrases import some
 from fplbench.records.store import PREDICTIONS, ForeignRecord, Store
-from fplbench.records.words import some
 from fplbench.spec import Request
 
 WORDS = {
@@ -94,7 +94,8 @@ def dry_run(cells: Sequence[Job], store: Store, processes: int, retry: bool) -> 
         out.print(f"{WORDS[before[job.id]]:<25} {job.id}", markup=False, soft_wrap=True)
     left = [cell for cell in planned(cells) if before[cell.id] in todo]
     skipped = len(cells) - len(left)
-    out.print(f"{len(cells)} cells: {len(left)} to run, {skipped} are left as they are.")
+    stay = "1 is left as it is" if skipped == 1 else f"{skipped} are left as they are"
+    out.print(f"{some(len(cells), 'cell')}: {len(left)} to run, {stay}.")
     if not left:
         return
     found = estimate(left, store)
@@ -138,7 +139,8 @@ def ended(cells: Sequence[Job], before: Statuses, store: Store) -> int:
     fresh = sum(after[job.id] == "done" != before[job.id] for job in cells)
     skipped = sum(after[job.id] == before[job.id] == "done" for job in cells)
     if skipped == len(cells):
-        out.print(f"Nothing to do: all {skipped} cells are in {store.root} already.", markup=False)
+        every = "the cell is" if skipped == 1 else f"all {skipped} cells are"
+        out.print(f"Nothing to do: {every} in {store.root} already.", markup=False)
     else:
         were = f", {skipped} were done before" if skipped else ""
         out.print(f"{some(fresh, 'cell')} done{were}; records are in {store.root}.", markup=False)

@@ -30,7 +30,7 @@ from fplbench.grid.preset import presets
 from fplbench.machine import caches
 from fplbench.plugins import registry
 from fplbench.plugins.base import chosen
-from fplbench.records.words import some
+from fplbench.records.phrases import some
 
 LITTLE_SPACE = 2_000_000_000  # bytes; features of a data set with patches take that much
 OLDEST = (3, 11)
@@ -133,7 +133,8 @@ def _transformers() -> Finding:
 
 def _caches(cache: Path) -> Iterator[Finding]:
     for kept in caches.look(cache):
-        yield Finding(f"cache: {kept.kind}", f"{kept.shown} in {kept.files} files, {kept.folder}")
+        size = f"{kept.shown} in {some(kept.files, 'file')}, {kept.folder}"
+        yield Finding(f"cache: {kept.kind}", size)
     place = next(p for p in (cache, *cache.parents) if p.exists())
     free = shutil.disk_usage(place).free
     remedy = ""

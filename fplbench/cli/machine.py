@@ -10,6 +10,7 @@ from fplbench.cli.consoles import out
 from fplbench.cli.options import DataRoot, Plugins
 from fplbench.machine import caches
 from fplbench.machine.caches import cache_folder
+from fplbench.records.phrases import some
 
 cache = typer.Typer(
     help="What fplbench keeps to be quick: features, rendered pictures, examined files.",
@@ -37,7 +38,7 @@ def list_() -> None:
 
     for kept in caches.look(cache_folder()):
         what = caches.KINDS[kept.kind]
-        line = f"{kept.kind}: {kept.shown} in {kept.files} files, {kept.folder} ({what})"
+        line = f"{kept.kind}: {kept.shown} in {some(kept.files, 'file')}, {kept.folder} ({what})"
         out.print(line, markup=False, soft_wrap=True)
 
 
@@ -48,5 +49,5 @@ def clear(
     """Delete caches; they are made again when they are needed. Results stay."""
 
     for kept in caches.clear(cache_folder(), kinds):
-        line = f"{kept.kind}: {kept.files} files deleted, {kept.shown}"
+        line = f"{kept.kind}: {some(kept.files, 'file')} deleted, {kept.shown}"
         out.print(line, markup=False, soft_wrap=True)

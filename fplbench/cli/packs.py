@@ -11,6 +11,7 @@ import typer
 from fplbench.cli.consoles import err, out
 from fplbench.cli.options import Results
 from fplbench.errors import UserError
+from fplbench.records.phrases import some
 
 Written = Annotated[
     Path | None,
@@ -47,7 +48,7 @@ def pack(
             raise UserError('--by is empty: name who made the results, as "NAME, PLACE".')
         whole = [r if r.source else r.model_copy(update={"source": source}) for r in whole]
     packed.write(whole, target)
-    out.print(f"{len(whole)} cells: {target}", markup=False, soft_wrap=True)
+    out.print(f"{some(len(whole), 'cell')}: {target}", markup=False, soft_wrap=True)
 
 
 def merge(
@@ -85,7 +86,7 @@ def merge(
     each = ", ".join(f"{n} of {path}" for n, path in zip(merged.counts, paths, strict=True))
     twice = f"; {merged.twice} were there more than once and agree" if merged.twice else ""
     first = f"; of {many} that do not the first was kept" if many else ""
-    line = f"{len(merged.records)} cells: {target} ({each}{twice}{first})"
+    line = f"{some(len(merged.records), 'cell')}: {target} ({each}{twice}{first})"
     out.print(line, markup=False, soft_wrap=True)
 
 

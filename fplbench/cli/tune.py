@@ -32,6 +32,7 @@ from fplbench.machine.place import Place
 from fplbench.plugins import registry
 from fplbench.plugins.written import swept
 from fplbench.records.atomic import require_writable
+from fplbench.records.phrases import some
 from fplbench.spec import Request
 
 if TYPE_CHECKING:
@@ -181,11 +182,11 @@ def _tell(found: Tuned, methods: Iterable[str]) -> None:
     for name in methods:
         choice = found.methods.get(name)
         if choice is None:
-            warn(f"{name} is left out: all of its {found.budget} draws diverged.")
+            warn(f"{name} is left out: all of its {some(found.budget, 'draw')} diverged.")
             continue
         words = ", ".join(f"{key} {value}" for key, value in choice.settings.items())
         usual = "diverged" if choice.defaults is None else f"{choice.defaults:.2f}"
-        lost = f" ({choice.diverged} draws diverged)" if choice.diverged else ""
+        lost = f" ({some(choice.diverged, 'draw')} diverged)" if choice.diverged else ""
         line = f"{name}: {choice.found:.2f}, the defaults {usual}: {words or 'the defaults'}{lost}"
         out.print(line, markup=False, soft_wrap=True)
 

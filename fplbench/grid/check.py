@@ -10,6 +10,7 @@ from rich.console import Console
 from fplbench.errors import UserError
 from fplbench.grid.claims import FOLDER, Claims
 from fplbench.records.check import damage, unfinished
+from fplbench.records.phrases import some
 from fplbench.records.store import FOREIGN, cell_folders
 
 
@@ -26,7 +27,7 @@ def show(root: Path, out: Console) -> int:
     bad = {line.partition(": ")[0] for line in wrong}
     foreign = {line.partition(": ")[0] for line in wrong if FOREIGN in line}
     whole = len(folders) - len(bad)
-    counts = f"{len(folders)} cells: {whole} whole, {len(bad - foreign)} damaged"
+    counts = f"{some(len(folders), 'cell')}: {whole} whole, {len(bad - foreign)} damaged"
     counts += f", {len(foreign)} whole, but of another version" if foreign else ""
     out.print(f"{counts}.")
     return 1 if wrong else 0

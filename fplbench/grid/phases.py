@@ -11,6 +11,7 @@ from rich.text import Text
 
 from fplbench.errors import UserError
 from fplbench.grid.plan import duration
+from fplbench.records.phrases import some
 from fplbench.records.record import Record
 from fplbench.records.results import hardware
 from fplbench.records.store import Store
@@ -54,7 +55,7 @@ def show(root: Path, out: Console) -> int:
     out.print(
         Group(
             table,
-            Text(f"{len(timed)} cells, {duration(every['total'])} of computing: {shares}."),
+            Text(f"{some(len(timed), 'cell')}, {duration(every['total'])} of computing: {shares}."),
             Text(f"On {'; '.join(hosts) or 'unknown hardware'}."),
             Text(BELOW),
         )

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from fplbench.grid.plan import Files
 from fplbench.plugins.provenance import Hashes, differences, hash_of
+from fplbench.records.phrases import and_
 from fplbench.records.record import Record
-from fplbench.records.words import and_
 from fplbench.spec import PROTOCOL, Cell
 
 WORDS = {

@@ -15,6 +15,7 @@ from fplbench.errors import UserError
 from fplbench.grid.claims import Claim, Claims
 from fplbench.grid.plan import Planned, duration, estimate, known_files, latest
 from fplbench.grid.stale import outdated, together
+from fplbench.records.phrases import some
 from fplbench.records.record import Record
 from fplbench.records.store import LOG, WORK, Store
 
@@ -100,7 +101,7 @@ def _lines(found: Progress, root: Path) -> Iterator[str]:
         "left": len(found.left) + len(found.left_behind),
     }
     total = sum(counts.values())
-    yield f"{total} cells: " + ", ".join(
+    yield f"{some(total, 'cell')}: " + ", ".join(
         f"{n} {what}" for what, n in counts.items() if n or what == "done"
     )
     yield from _some(
@@ -165,7 +166,7 @@ def _time_left(found: Progress, store: Store) -> Iterator[str]:
         yield "time left: not known, no cell like these is done"
         return
     runners = len(found.running)
-    unknown = f", and {of.unknown} cells of which nothing is known" if of.unknown else ""
+    unknown = f", and {some(of.unknown, 'cell')} of which nothing is known" if of.unknown else ""
     if runners:
         yield f"time left: about {duration(of.seconds / runners)} with {runners} running{unknown}"
     else:

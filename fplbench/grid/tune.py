@@ -23,10 +23,10 @@ from fplbench.grid.searches import Search
 from fplbench.method import Method
 from fplbench.plugins.base import refusals
 from fplbench.records.atomic import write_aside
+from fplbench.records.phrases import and_
 from fplbench.records.record import Record
 from fplbench.records.store import Store
 from fplbench.records.summary import leading
-from fplbench.records.words import and_
 from fplbench.spec import OWN, Cell, Json, Request, Training
 
 NAME = "tuned.yaml"

@@ -1,8 +1,8 @@
-"""Words: what a new record keeps of them for reports, and how several are joined."""
+"""Words: what a new record keeps of them for reports."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fplbench.plugins.measure import Measure
@@ -45,13 +45,3 @@ def _of_new(words: Mapping[str, str], new: str, tuned: str, between: str) -> dic
 def scale(measure: type[Measure]) -> Scale:
     """What a record keeps of a measure."""
     return Scale(**{name: getattr(measure, name) for name in Scale.model_fields})
-
-
-def and_(names: Sequence[str]) -> str:
-    """a, b and c."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def some(count: int | str | None, what: str) -> str:
-    """So many of it: 1 round, 15 rounds. count: a number, or the text of one or several."""
-    return f"{count} {what}{'' if str(count) == '1' else 's'}"

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from fplbench.plugins.measure import DEFAULT
-from fplbench.records.words import and_, some
+from fplbench.records.phrases import and_, some
 from fplbench.report import facts, tuning
 from fplbench.report.entries import FEWER, MISSING, PARTIAL, Entry
 from fplbench.report.groups import Group, is_chosen, show

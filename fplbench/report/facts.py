@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fplbench.plugins.base import Fact
-from fplbench.records.words import and_
+from fplbench.records.phrases import and_
 from fplbench.report.groups import show
 
 

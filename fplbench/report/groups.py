@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from fplbench.plugins.measure import DEFAULT
+from fplbench.records.phrases import some, was_or_were
 from fplbench.records.record import Scale
 from fplbench.records.results import LAST
 from fplbench.report import reference_rows
@@ -36,7 +37,7 @@ OF_METHOD, OF_DATA = ("ident.method",), ("ident.data", "ident.split")
 # Names that Windows keeps for devices, whatever ending a file has.
 RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)
 
-AGAIN = "{} cells were run more than once with these settings; the latest counts."
+AGAIN = "{} {} run more than once with these settings; the latest counts."
 TWO_VERSIONS = "There are two versions of {}, so no average and no rank over data sets."
 
 
@@ -171,6 +172,7 @@ def _group(
     )
     once = latest.drop_duplicates(["row", "column", "seed"], keep="last")
     twice = len(cells) - len(once)
+    again = [AGAIN.format(some(twice, "cell"), was_or_were(twice))] if twice else []
     once = once.assign(row=reference_rows.signed(once))
     frame = frame[frame["id"].isin(once.index)].copy()
     for label in ("row", "column"):
@@ -181,7 +183,7 @@ def _group(
     newest = cells.sort_values("finished")
     gained, kept = str(newest["trade_off"].iloc[-1]).split("\n")
     measure = str(newest["measure"].iloc[-1])
-    notes = reference_rows.notes(once) + ([AGAIN.format(twice)] if twice else [])
+    notes = reference_rows.notes(once) + again
     versions = once.groupby("dataset")["column"].nunique()
     doubled = [str(data) for data in versions.index[versions > 1]]
     return Group(

@@ -15,8 +15,8 @@ import pandas as pd
 
 from fplbench.errors import UserError
 from fplbench.plugins.measure import DEFAULT
+from fplbench.records.phrases import and_
 from fplbench.records.results import ACCURACY, LAST, OFF
-from fplbench.records.words import and_
 from fplbench.report import captions
 from fplbench.report.entries import COSTS, Entry, average, cost, mark, number
 from fplbench.report.groups import (

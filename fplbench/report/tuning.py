@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fplbench.records.words import and_
+from fplbench.records.phrases import and_
 from fplbench.report.groups import CHOSEN, OPTIMIZER, Group, is_chosen, show
 
 

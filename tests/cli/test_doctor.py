@@ -127,15 +127,15 @@ def test_caches_are_listed_with_their_sizes(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, out, _ = call(["cache", "list"], monkeypatch, capsys)
-    assert f"features: 2.0 kB in 1 files, {cache / 'features'}" in out
-    assert "datasets: 7 bytes in 1 files" in out
+    assert f"features: 2.0 kB in 1 file, {cache / 'features'}" in out
+    assert "datasets: 7 bytes in 1 file" in out
 
 
 def test_one_cache_is_cleared_and_what_is_not_ours_stays(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, _ = call(["cache", "clear", "features"], monkeypatch, capsys)
-    assert (code, out.strip()) == (0, "features: 1 files deleted, 2.0 kB")
+    assert (code, out.strip()) == (0, "features: 1 file deleted, 2.0 kB")
     assert not (cache / "features").exists()
     assert (cache / "datasets" / "x" / "i.npz").exists()
     assert len(caches.clear(cache, ["all"])) == 2

@@ -54,7 +54,7 @@ def test_the_command_beside_a_cell_is_of_that_cell(run: Run, store: Path, words:
     again = [*command.command(record)[1:], "--out", str(store), "--dry-run"]
     code, out, err = run(again)
     assert (code, err) == (0, "")
-    assert "1 cells: 0 to run" in out
+    assert "1 cell: 0 to run" in out
     old = record.model_copy(update={"changed": None})  # before this was kept
     assert run([*command.command(old)[1:], *again[-3:]])[1] == out
     assert command.line(record) in run(["show", str(store / record.id)])[1]

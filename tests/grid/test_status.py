@@ -79,7 +79,7 @@ def test_status_tells_every_state(store: Store) -> None:
 
 def test_status_without_a_plan_shows_the_records(store: Store) -> None:
     write_done(store, make_record())
-    assert said(status.show, store.root, None) == ("1 cells: 1 done\n", 0)
+    assert said(status.show, store.root, None) == ("1 cell: 1 done\n", 0)
     with pytest.raises(UserError, match="there is no folder"):
         status.show(store.root / "nowhere", None, Console())
 

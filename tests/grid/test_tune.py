@@ -236,7 +236,7 @@ def test_from_a_search_to_a_table_with_tuned_rows(run: Run, tmp_path: Path) -> N
     tuned = [r for r in Store(runs).records() if r.training["chosen_by"]]
     for record in map(read_record, [runs / r.id for r in tuned]):
         again = [*command.command(record)[1:], "--out", str(runs), "--dry-run"]
-        assert "1 cells: 0 to run" in run(*again)[1]
+        assert "1 cell: 0 to run" in run(*again)[1]
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_a_merge_into_one_of_its_files_or_folders_counts_no_cell_twice(
     write_done(Store(tmp_path / "runs"), make_record())
     for _ in range(2):
         code, out, _ = run("merge", "runs", "-o", "runs/all.jsonl")
-        assert (code, "1 cells" in out, "more than once" in out) == (0, True, False)
+        assert (code, "1 cell" in out, "more than once" in out) == (0, True, False)
     packed.write([make_record(seed=1)], tmp_path / "b.jsonl")
     assert run("merge", "b.jsonl", "runs/all.jsonl", "-o", "runs/all.jsonl")[0] == 0
     assert len(read_cells(tmp_path / "runs" / "all.jsonl")[0]) == 2
