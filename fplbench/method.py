@@ -8,10 +8,11 @@ client, and everything a method computes for client c must depend on row c alone
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from fplbench.clip.prompts import Position as Position
 from fplbench.clip.prompts import Read as Read
 from fplbench.plugins.base import Plugin, one_line
 from fplbench.plugins.base import Settings as Settings
+from fplbench.spec import Setup
 
 Tensors = dict[str, Tensor]
 EVERYBODY = -1
@@ -261,8 +263,9 @@ class Method(Plugin):
     What travels and what is made of it (`TRAVEL`) may also be a strategy's (fplbench.strategy),
     which then takes the place of the method's own.
 
-    An object holds its settings and nothing else: what a hook needs of another comes through its
-    arguments. `fplbench exam NAME` tries that and every other promise made here.
+    An object holds its settings and, once they are known, the facts of the run that it is for: what
+    a hook needs of another comes through its arguments. `fplbench exam NAME` tries that and every
+    other promise made here.
 
     variants: settings that take another way through the code, each with a name; exams and tests
     go through them beside the defaults.
@@ -277,6 +280,7 @@ class Method(Plugin):
     Config: ClassVar[type[Settings]] = Settings
     variants: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     strategies: ClassVar[frozenset[str] | None] = None
+    setup: Setup | None = None
 
     def __init__(self, config: Settings) -> None:
         self.config = config
@@ -298,6 +302,17 @@ class Method(Plugin):
                 return f"{cls.__name__}.inputs must be a frozenset of some of {known}"
             if not isinstance(in_steps, frozenset) or not in_steps <= inputs:
                 return f"{cls.__name__}.step_inputs must be a frozenset of some of its inputs"
+        return None
+
+    def set_up(self, setup: Setup) -> Self:
+        """The same for one run, before `init`: a copy of it with `setup`."""
+        made = copy.copy(self)
+        made.setup = setup
+        return made
+
+    def unfit(self) -> str | None:
+        """Why the run of `setup` cannot be, as a sentence without its end; None where it can. Asked
+        before anything starts."""
         return None
 
     @property

@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -237,3 +238,20 @@ class Request(BaseModel):
                 groups[group][key] = value
             found.append(self.model_copy(update=groups))
         return found
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run will be, as far as it is known before its first round.
+
+    seed: the cell's. sizes: each client's number of training images. rounds: in how many rounds
+    each client takes part. clients: those that may take part, all but new ones. at_once: how many
+    of them do in a round.
+    """
+
+    seed: int
+    sizes: tuple[int, ...]
+    rounds: tuple[int, ...]
+    clients: tuple[int, ...]
+    at_once: int
+    training: Training

@@ -9,9 +9,8 @@ before it is tested. A strategy is made around a method and is a method itself, 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -29,24 +28,7 @@ from fplbench.method import (
 )
 from fplbench.plugins.base import Fact as Fact
 from fplbench.plugins.base import one_line
-from fplbench.spec import OWN, Training
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a run will be, as far as it is known before its first round.
-
-    seed: the cell's. sizes: each client's number of training images. rounds: in how many rounds
-    each client takes part. clients: those that may take part, all but new ones. at_once: how many
-    of them do in a round.
-    """
-
-    seed: int
-    sizes: tuple[int, ...]
-    rounds: tuple[int, ...]
-    clients: tuple[int, ...]
-    at_once: int
-    training: Training
+from fplbench.spec import OWN, Setup
 
 
 class Strategy(Method):
@@ -54,12 +36,9 @@ class Strategy(Method):
 
     What a hook does not say is the learner's, but for what travels (`TRAVEL`): there the default
     is FedAvg's, of the tensors that `init` calls shared.
-
-    setup: of the run that it is for, once it is known; see `set_up`.
     """
 
     kind = "strategy"
-    setup: Setup | None = None
 
     def __init__(self, config: Settings, learner: Method) -> None:
         super().__init__(config)
@@ -80,15 +59,9 @@ class Strategy(Method):
         return None
 
     def set_up(self, setup: Setup) -> Self:
-        """The strategy for one run: a copy of it with `setup`."""
-        made = copy.copy(self)
-        made.setup = setup
+        made = super().set_up(setup)
+        made.learner = self.learner.set_up(setup)
         return made
-
-    def unfit(self) -> str | None:
-        """Why the run of `setup` cannot be, as a sentence without its end; None where it can. Asked
-        before anything starts."""
-        return None
 
     def facts(self) -> dict[str, Fact]:
         """What the record says of the run of `setup`, by name: what no setting says."""

@@ -5,6 +5,8 @@ Equations and details after the authors' code, leondada/FedAPT at 2f8060a, super
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -28,7 +30,7 @@ PROMPTS_AT_ONCE = 2**10
 
 
 class FedAPT(Method):
-    """Clients are domains e. keys [E, n, d] ~ U(0, 1), known to all and never trained.
+    """Clients are domains e = 1 .. E. keys [E, n, d] ~ U(0, 1), known to all and never trained.
 
     training     prompt_k = ctx_k (1 + keys_e);   L = CE(s v . t_k) + CE(query f, e)
     prediction   w = softmax(standardised(query f) / temperature) over the E domains
@@ -45,12 +47,14 @@ class FedAPT(Method):
     )
     inputs = frozenset({"pooled", "norms"})
 
+    variants: ClassVar = {"two_domains": {"domains": 2}}
+
     class Config(ContextSettings):
         domains: int = Field(
-            6,
-            ge=2,
-            description="E, domains. 6: DomainNet's in the paper. Clients come domain by domain, "
-            "as many of each.",
+            0,
+            ge=0,
+            description="E, where several clients are one domain: they then come domain by "
+            "domain, as many of each. 0: each client is a domain of its own, as in the paper.",
         )
         temperature: float = Field(
             0.01, gt=0, description="Of the domains' weights. 0.01: prompt-ours.py, parser."
@@ -58,10 +62,22 @@ class FedAPT(Method):
 
     config: Config
 
+    @property
+    def count(self) -> int:
+        """E; two at least, as scores of one domain have no variance."""
+        return max(2, self.config.domains or (len(self.setup.sizes) if self.setup else 0))
+
+    def unfit(self) -> str | None:
+        assert self.setup is not None
+        clients, domains = len(self.setup.sizes), self.config.domains
+        if domains != 1 and (not domains or clients % domains == 0):
+            return None
+        return f"{clients} clients are not as many of each of {domains} domains (fedapt.domains)"
+
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         ctx = start_context(self.config, task, generator, len(task.classnames))
-        keys = torch.rand(self.config.domains, *ctx.shape[1:], generator=generator)
-        query = torch.empty(self.config.domains, task.embed_dim)
+        keys = torch.rand(self.count, *ctx.shape[1:], generator=generator)
+        query = torch.empty(self.count, task.embed_dim)
         return {
             "ctx": Param(ctx),
             "query": Param(query.normal_(0, 0.02, generator=generator)),
@@ -70,7 +86,7 @@ class FedAPT(Method):
 
     def download(self, server: Tensors, r: Round) -> Tensors:
         """Beside the server's tensors, which domain a client is."""
-        return super().download(server, r) | {"domain": r.clients * self.config.domains // r.total}
+        return super().download(server, r) | {"domain": r.clients * self.count // r.total}
 
     def merge(self, params: Tensors, received: Tensors) -> Tensors:
         return params | received
@@ -87,7 +103,8 @@ class FedAPT(Method):
         """t of the client's own domain, [C, K, D]."""
         lines = torch.arange(len(params["keys"]), device=params["keys"].device)
         key = params["keys"][lines, params["domain"]]  # [C, n, d]
-        found = task.encode_prompts((params["ctx"] * (1 + key[:, None]))[:, None])
+        contexts = params["ctx"] * (1 + key[:, None])  # [C, K, n, d]
+        found = task.encode_prompts(contexts[:, None], self.config.position)
         return F.normalize(found.squeeze(1), dim=-1)
 
     def losses(self, params: Tensors, batch: Batch, task: Task) -> Tensors:
@@ -114,7 +131,7 @@ class FedAPT(Method):
     def _scored(self, ctx: Tensor, key: Tensor, images: Tensor, task: Task) -> Tensor:
         """[C, B, K], each image with prompts of its own."""
         contexts = ctx[:, None] * (1 + key[:, :, None])  # [C, B, K, n, d]
-        t = F.normalize(task.encode_prompts(contexts), dim=-1)
+        t = F.normalize(task.encode_prompts(contexts, self.config.position), dim=-1)
         return task.logit_scale * torch.einsum("cbd,cbkd->cbk", images, t)
 
     def shared_only(self, params: Tensors) -> Tensors | None:

@@ -63,7 +63,7 @@ class Candidate:
         if issubclass(self.kind, Strategy):
             assert self.learner is not None
             return self.kind(config, self.learner(self.learner.Config())).set_up(SETUP)
-        return self.kind(config)
+        return self.kind(config).set_up(SETUP)
 
     def overrides(self, *hooks: str) -> bool:
         """Whether it does one of these in a way of its own."""

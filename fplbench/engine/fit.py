@@ -25,8 +25,7 @@ from fplbench.engine.train import by_falling_steps, train_locally
 from fplbench.features.images import Images
 from fplbench.method import Round, Tensors
 from fplbench.plugins.measure import Measure
-from fplbench.spec import Training
-from fplbench.strategy import Setup
+from fplbench.spec import Setup, Training
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from fplbench.scenario import Scenario
 from fplbench.spec import FLAGS, OWN, Cell, Json, Request, Training
 from fplbench.split.check import faults
 from fplbench.split.options import clients_of
-from fplbench.strategy import Strategy, refusal
+from fplbench.strategy import Strategy, learner_of, refusal
 
 FEW = 4
 """Classes on which it is tried whether a loss can be taken apart into images."""
@@ -351,12 +351,11 @@ def _try_strategies(
 def _try_runs(
     cells: list[Cell], sizes: Mapping[_Split, list[int]], bench: Workbench, problems: _Problems
 ) -> None:
-    """Ask each strategy about the runs that it is to carry."""
+    """Ask each method, and the strategy around it, about the runs that it is for."""
     for cell in cells:
-        made = bench.method(cell)
-        if isinstance(made, Strategy):
-            setup = setup_of(cell.seed, sizes[_split_of(cell)], cell.training)
-            why = made.set_up(setup).unfit()
+        setup = setup_of(cell.seed, sizes[_split_of(cell)], cell.training)
+        made = bench.method(cell).set_up(setup)
+        for why in (made.unfit(), learner_of(made).unfit()):
             if why is not None:
                 problems.add(f"{cell.label()}: {why}.")
 

@@ -40,7 +40,6 @@ from fplbench.records.store import WORK, Store
 from fplbench.scenario import Clients
 from fplbench.spec import Cell
 from fplbench.split.options import clients_of
-from fplbench.strategy import Strategy
 
 POLL = 2.0
 """Seconds between two looks at cells that run elsewhere."""
@@ -202,11 +201,10 @@ def federation_of(
     seed: int,
     folder: Path | None = None,
 ) -> Federation:
-    """Before the first round of a cell; its strategy knows the run. seed: of all draws. folder: for
+    """Before the first round of a cell; its method knows the run. seed: of all draws. folder: for
     what many clients keep."""
-    if isinstance(method, Strategy):
-        sizes = [len(rows) for rows in clients.train_rows]
-        method = method.set_up(setup_of(seed, sizes, cell.training))
+    sizes = [len(rows) for rows in clients.train_rows]
+    method = method.set_up(setup_of(seed, sizes, cell.training))
     task_for = bench.task_for(cell.backbone, cell.dataset, cell.training.precision)
     told = cell.training
     who = (told.nudge, told.new_clients, told.evaluated_clients)

@@ -12,7 +12,7 @@ from dp_accounting.rdp import RdpAccountant
 
 from fplbench.errors import UserError
 from fplbench.plugins import registry
-from fplbench.spec import Training
+from fplbench.spec import Setup, Training
 from fplbench.strategies import _accounting
 from fplbench.strategies._accounting import (
     FINE,
@@ -21,7 +21,6 @@ from fplbench.strategies._accounting import (
     epsilon_of,
     noise_for,
 )
-from fplbench.strategy import Setup
 
 REPLACE = dp_accounting.NeighboringRelation.REPLACE_ONE
 ADD = dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE
