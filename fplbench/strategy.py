@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -36,9 +36,13 @@ class Strategy(Method):
 
     What a hook does not say is the learner's, but for what travels (`TRAVEL`): there the default
     is FedAvg's, of the tensors that `init` calls shared.
+
+    adds: the terms of the loss that are its own. Their gradient is added to what the learner makes
+    of its own terms, which it may put together by name.
     """
 
     kind = "strategy"
+    adds: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, config: Settings, learner: Method) -> None:
         super().__init__(config)
@@ -109,7 +113,11 @@ class Strategy(Method):
         return self.learner.losses(params, batch, task)
 
     def gradients(self, by_term: dict[str, Tensors], params: Tensors, batch: Batch) -> Tensors:
-        return self.learner.gradients(by_term, params, batch)
+        of_learner = {term: g for term, g in by_term.items() if term not in self.adds}
+        found = self.learner.gradients(of_learner, params, batch)
+        for term in self.adds & by_term.keys():
+            found = {name: g + by_term[term][name] for name, g in found.items()}
+        return found
 
     def after_step(self, params: Tensors, grads: Tensors, batch: Batch) -> Tensors:
         return self.learner.after_step(params, grads, batch)

@@ -14,7 +14,13 @@ from pydantic import Field
 from torch import Tensor
 
 from fplbench.method import Batch, Method, Param, Round, Task, Tensors, equal_weights
-from fplbench.prompts import ContextSettings, cosine_logits, start_context, text_features
+from fplbench.prompts import (
+    INIT_STD,
+    ContextSettings,
+    cosine_logits,
+    start_context,
+    text_features,
+)
 
 
 class DPFPL(Method):
@@ -69,7 +75,8 @@ class DPFPL(Method):
 
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         shared = start_context(self.config, task, generator)
-        private = start_context(self.config, task, generator)
+        # Words are G's to start from: the prompt is G + P, and P's start is small.
+        private = torch.empty_like(shared).normal_(0, INIT_STD, generator=generator)
         return {"ctx_global": Param(shared), "ctx_local": Param(private, shared=False)}
 
     def encode(self, params: Tensors, task: Task) -> Tensors:

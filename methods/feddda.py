@@ -38,6 +38,11 @@ class FedDDA(Method):
 
     config: Config
 
+    def unfit(self) -> str | None:
+        if self.config.position == "end":
+            return None
+        return "its prompt has an order of its own; leave the setting position out"
+
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         d = task.embed_dim
         hidden = max(1, d // self.config.reduction)

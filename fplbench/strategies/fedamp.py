@@ -15,6 +15,7 @@ from fplbench.strategy import Strategy, squared_distance
 
 CLOUD = "cloud."
 HEARD = "heard"
+CLIENTS = 10  # a round, of a run that is not known yet
 
 
 class FedAMP(Strategy):
@@ -24,10 +25,12 @@ class FedAMP(Strategy):
     xi_ij = alpha A'(||w_i - w_j||^2),   A(x) = 1 - exp(-x / sigma)                (equations 5, 7)
     loss_i = F_i(w_i) + lambda / (2 alpha) ||w_i - u_i||^2                             (equation 6)
 
-    w: all trained tensors together. A client that never took part has no cloud and no penalty.
+    w: all trained tensors together, but for those whose rate is 0. A client that never took part
+    has no cloud and no penalty.
     """
 
     name = "fedamp"
+    adds = frozenset({"penalty"})
     title = "FedAMP"
     source = "Huang et al., Personalized Cross-Silo Federated Learning on Non-IID Data, AAAI 2021"
     variants: ClassVar = {
@@ -44,12 +47,12 @@ class FedAMP(Strategy):
             gt=0,
             description="How far clients are alike. 1: the argument of PromptFolio's code.",
         )
-        alpha: float = Field(
-            0.1,
+        alpha: float | None = Field(
+            None,
             gt=0,
-            description="alpha, the server's step, which must leave sum_j xi_ij below 1. 0.1: "
-            "ours; of ten equal clients each then keeps a tenth of its own. The published code has "
-            "none.",
+            description="alpha, the server's step, which must leave sum_j xi_ij below 1. None: "
+            "sigma over the clients of a round, so that of m equal clients each keeps 1 / m of its "
+            "own; ours, as the published code has none.",
         )
         attention: Literal["paper", "published"] = Field(
             "paper",
@@ -69,6 +72,22 @@ class FedAMP(Strategy):
 
     config: Config
 
+    @property
+    def alpha(self) -> float:
+        if self.config.alpha is not None:
+            return self.config.alpha
+        return self.config.sigma / (self.setup.at_once if self.setup else CLIENTS)
+
+    def unfit(self) -> str | None:
+        assert self.setup is not None
+        m, xi = self.setup.at_once, self.alpha / self.config.sigma
+        if self.config.attention == "published" or xi * (m - 1) < 1:
+            return None
+        return (
+            f"alpha / sigma is {xi:g}, and of {m} clients a round a client would keep less than "
+            "nothing of its own: choose a smaller fedamp.alpha, or leave it out"
+        )
+
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         specs = self.learner.init(task, generator)
         return {name: replace(spec, shared=False) for name, spec in specs.items()}
@@ -77,7 +96,7 @@ class FedAMP(Strategy):
         clouds = {
             f"{CLOUD}{name}": spec.value.expand(total, *spec.value.shape).clone()
             for name, spec in specs.items()
-            if spec.trained
+            if spec.trained and spec.lr_scale
         }
         return clouds | {HEARD: torch.zeros(total, dtype=torch.bool)}
 
@@ -106,7 +125,7 @@ class FedAMP(Strategy):
         mine = self.config
         if mine.attention == "published":
             return 1 - torch.exp(squares.sqrt() / mine.sigma)
-        return mine.alpha / mine.sigma * torch.exp(-squares / mine.sigma)
+        return self.alpha / mine.sigma * torch.exp(-squares / mine.sigma)
 
     def download(self, server: Tensors, r: Round) -> Tensors:
         """A client's own cloud, and whether it has one."""
@@ -123,7 +142,7 @@ class FedAMP(Strategy):
             # The root has no gradient at 0, where the penalty has its least value.
             term = self.config.lam * torch.where(squares > 0, squares, 1).sqrt() * (squares > 0)
         else:
-            term = self.config.lam / (2 * self.config.alpha) * squares
+            term = self.config.lam / (2 * self.alpha) * squares
         term = term * params[HEARD]
         terms = super().losses(params, batch, task)
         return terms | {"penalty": term if self.config.gradient else term.detach()}

@@ -20,6 +20,7 @@ class FedProx(FedAvg):
     """
 
     name = "fedprox"
+    adds = frozenset({"prox"})
     title = "FedProx"
     source = "Li et al., Federated Optimization in Heterogeneous Networks, MLSys 2020"
     variants: ClassVar = {"coded": {"gradient": False}}

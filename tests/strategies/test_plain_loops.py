@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import models_tested
-from fplbench.engine.fit import run_round
+from fplbench.engine.fit import run_round, setup_of
+from fplbench.strategies.fedamp import FedAMP
 
 
 def test_fedprox(federation: Make) -> None:
@@ -185,3 +186,39 @@ def test_fedamp(federation: Make) -> None:
     close(fed.private["ctx"], torch.stack(own))
     for c, cloud in clouds.items():
         close(fed.server["cloud.ctx"][c], cloud)
+
+
+@pytest.mark.parametrize(("strategy", "weight"), [("fedprox", "mu"), ("fedamp", "lam")])
+@pytest.mark.parametrize("learner", ["promptfl", "prograd", "dpfpl"])
+def test_a_penalty_pulls_whatever_a_learner_makes_of_its_gradients(
+    federation: Make, strategy: str, weight: str, learner: str
+) -> None:
+    """ProGrad and DP-FPL read their own terms by name, and would step past one that is added."""
+
+    def ended(value: float) -> Tensor:
+        fed = federation(made(strategy, learner, **{weight: value}), SIZES)
+        for index in (1, 2):
+            run_round(fed, TRAINING, index, Chunk(3))
+        return torch.cat([t.flatten() for t in (fed.private | fed.server).values()])
+
+    assert float((ended(5.0) - ended(0.0)).abs().max()) > 1e-3
+
+
+def test_fedamp_leaves_a_client_something_of_its_own_however_many_there_are(
+    federation: Make,
+) -> None:
+    def of(clients: int, **settings: object) -> FedAMP:
+        method = made("fedamp", **settings).set_up(setup_of(0, [3] * clients, TRAINING))
+        assert isinstance(method, FedAMP)
+        return method
+
+    for clients in (2, 10, 60):
+        alike = torch.ones(clients, 2, 2) + 1e-6 * torch.randn(clients, 2, 2)
+        method = of(clients)
+        assert method.unfit() is None
+        assert method.setup is not None
+        kept = 1 - method.attention(torch.zeros(1)) * (method.setup.at_once - 1)
+        assert float(kept) == pytest.approx(1 / method.setup.at_once, rel=1e-4)
+        close(method.clouds({"ctx": alike})["ctx"], alike)
+    assert "less than nothing" in str(of(60, alpha=0.1).unfit())
+    assert of(60, alpha=0.1, attention="published").unfit() is None
