@@ -169,6 +169,11 @@ class Scenario(Plugin):
             return f"{cls.__name__}.headline must be a tuple with the name of at least one metric"
         if len(cls.trade_off) != 2 or isinstance(cls.trade_off, str):
             return f"{cls.__name__}.trade_off must be a tuple with the names of two metrics"
+        if cls.wants and cls.fingerprint is Scenario.fingerprint:
+            return (
+                f"{cls.__name__}.fingerprint must tell one {cls.wants} from another: an argument "
+                "is in no setting, so cells of all of them would be one"
+            )
         return None
 
     @abstractmethod

@@ -253,6 +253,10 @@ class Federation:
         server = {f"{SERVER}{name}": t for name, t in self.server.items()}
         return server | self.kept.state() | {"times": self.times}
 
+    def saved(self) -> None:
+        """The last `state_dict` is where a later run will find it."""
+        self.kept.saved()
+
     def load_state_dict(self, state: Tensors) -> None:
         """Go on from a `state_dict` of the same cell. ValueError: it is of another one, or files
         do not hold what it says; the federation is as it was."""

@@ -54,6 +54,9 @@ class InMemory:
         """The tensors themselves, which the next round changes."""
         return {f"{PREFIX}{name}": t for name, t in self._all.items()}
 
+    def saved(self) -> None:
+        """The last `state` is kept from now on, which changes nothing here."""
+
     def load(self, state: Tensors) -> None:
         """ValueError: it is not of these tensors."""
         found = {n.removeprefix(PREFIX): t for n, t in state.items() if n.startswith(PREFIX)}
@@ -116,8 +119,11 @@ class InFile:
     def state(self) -> Tensors:
         """Where each client's line lies, and its checksum; the lines are on the disk by then."""
         os.fsync(self._file.fileno())
+        return {PLACE: self._place.clone(), CHECK: self._check.clone()}
+
+    def saved(self) -> None:
+        """The last `state` is kept from now on; until then the one before it may be needed."""
         self._saved = self._place.clone()
-        return {PLACE: self._saved.clone(), CHECK: self._check.clone()}
 
     def load(self, state: Tensors) -> None:
         """ValueError: the file does not hold what the state says."""

@@ -138,19 +138,24 @@ class Held:
 
     def lost(self) -> bool:
         """Whether another runner took this one for dead: it slept, or its disk was away."""
-        chain = _chain(self._folder)
+        try:
+            chain = _chain(self._folder)
+        except OSError:
+            return False  # the disk is away: a cell that is not known to be lost goes on
         return not chain or chain[-1][1].nonce != self.claim.nonce
 
     def give_back(self) -> None:
         """Let others have the cell; nothing happens if one of them has it already."""
         self._end.set()
         self._thread.join()
-        chain = _chain(self._folder)
-        if not chain or chain[-1][1].nonce != self.claim.nonce:
-            return
-        for path, _ in chain:  # `first` is the first: without it the others belong to no chain
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not empty: somebody else's by now
+        # A folder that is not empty is somebody else's by now. A claim that cannot be deleted, on
+        # a disk that is away, holds nobody up for longer than this process lives.
+        with contextlib.suppress(OSError):
+            chain = _chain(self._folder)
+            if not chain or chain[-1][1].nonce != self.claim.nonce:
+                return
+            for path, _ in chain:  # `first` is the first: without it the others belong to no chain
+                path.unlink(missing_ok=True)
             self._folder.rmdir()
 
     def _live(self) -> None:
@@ -181,8 +186,10 @@ def _read(path: Path) -> Claim | None:
     try:
         return Claim(**json.loads(data))
     except (ValueError, TypeError):
-        # Not from us, or torn by a crash of the machine: nobody's beat, so it goes stale.
-        return Claim(nonce=f"unreadable-{hashlib.sha256(data).hexdigest()[:8]}")
+        # Not from us, or torn by a crash of the machine: nobody's beat, so it goes stale. Two cells
+        # may have the same torn bytes, and each is watched for itself.
+        seen = hashlib.sha256(path.parent.name.encode() + data)
+        return Claim(nonce=f"unreadable-{seen.hexdigest()[:8]}")
 
 
 def _create(path: Path, claim: Claim) -> bool:
@@ -190,7 +197,10 @@ def _create(path: Path, claim: Claim) -> bool:
     aside = path.parent / f".{claim.nonce}"
     text = json.dumps(asdict(claim))
     try:
-        aside.write_text(text, encoding="utf-8")
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # a crash of the machine leaves no empty claim behind
         try:
             os.link(aside, path)
         except FileExistsError:

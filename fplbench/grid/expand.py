@@ -13,11 +13,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from fplbench import rng
+from fplbench.engine import newcomers
 from fplbench.engine.by_image import is_mean
 from fplbench.engine.fit import setup_of
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
+from fplbench.grid.validation import held_out
 from fplbench.method import Method
 from fplbench.plugins.base import Settings, refusals
 from fplbench.plugins.registry import Found, usual
@@ -360,11 +362,13 @@ def _try_runs(
                 problems.add(f"{cell.label()}: {why}.")
 
 
-_Split = tuple[str, str, str, int]
+_Split = tuple[str, str, str, int, str, float]
 
 
 def _split_of(cell: Cell) -> _Split:
-    return cell.dataset, cell.scenario, json.dumps(cell.scenario_settings), cell.seed
+    of_training = (cell.training.evaluate_on, cell.training.new_clients)
+    settings = json.dumps(cell.scenario_settings)
+    return (cell.dataset, cell.scenario, settings, cell.seed, *of_training)
 
 
 def _try_splits(
@@ -379,15 +383,16 @@ def _try_splits(
         if key in tried:
             continue
         tried.add(key)
+        data, where = bench.data(cell.dataset), f"seed {cell.seed}"
+        if cell.training.evaluate_on == "validation":
+            data, where = held_out(data, cell.seed)[0], f"{where}, validation images held out"
         try:
-            made = clients_of(bench.scenario(cell), bench.data(cell.dataset), cell.seed)
+            made = clients_of(bench.scenario(cell), data, cell.seed)
             sizes[key] = [len(rows) for rows in made.train_rows]
-            wrong = [
-                f"the scenario breaks its contract: {fault}"
-                for fault in faults(made, bench.data(cell.dataset))
-            ]
+            newcomers.choose(len(sizes[key]), cell.training.new_clients, cell.seed)
+            wrong = [f"the scenario breaks its contract: {fault}" for fault in faults(made, data)]
         except UserError as error:
             wrong = [str(error).rstrip(".")]
         for sentence in wrong:
-            problems.add(f"{cell.dataset}, {cell.scenario}, seed {cell.seed}: {sentence}.")
+            problems.add(f"{cell.dataset}, {cell.scenario}, {where}: {sentence}.")
     return sizes

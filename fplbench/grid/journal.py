@@ -79,23 +79,29 @@ class Journal:
         if self._scalars is not None:
             self._scalars.round(row)
 
-    def between_rounds(self, state: Callable[[], State], last: bool) -> None:
+    def between_rounds(
+        self, state: Callable[[], State], last: bool, saved: Callable[[], None] | None = None
+    ) -> None:
         """Save when it is time to, or when a stop is asked for, which then takes place.
 
-        state: called for the State. ClaimLost if the cell is another runner's by now.
+        state: called for the State; saved: called once that is on the disk. ClaimLost if the cell
+        is another runner's by now.
         """
         if self._held is not None and self._held.lost():
             raise ClaimLost
         asked = self._stop.asked
         if not last and (asked or time.monotonic() - self._last >= self._every):
-            self._save(state())
+            self._save(state, saved)
         if not last:
             self._stop.leave_if_asked()
 
-    def _save(self, state: State) -> None:
-        facts = state.facts | {"log": self.log.lines}
+    def _save(self, state: Callable[[], State], saved: Callable[[], None] | None) -> None:
         try:
-            checkpoint.write(self.folder, State(state.tensors, facts))
+            found = state()
+            facts = found.facts | {"log": self.log.lines}
+            checkpoint.write(self.folder, State(found.tensors, facts))
+            if saved is not None:
+                saved()
         except OSError as error:
             # The cell may still end well, so a full disk is no reason to end it here.
             self.log.note(f"no checkpoint: {error.strerror or error}")

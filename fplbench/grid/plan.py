@@ -87,7 +87,7 @@ def _key(cell: Planned | Record) -> tuple[str, ...]:
 def _past(store: Store) -> dict[tuple[str, ...], list[tuple[float, int]]]:
     """Seconds a round and bytes of the store's done cells, by method and without."""
     found: dict[tuple[str, ...], list[tuple[float, int]]] = {}
-    for record in store.records():
+    for record in store.own():
         rounds = record.training.get("rounds")
         if record.status != "done" or not isinstance(rounds, int) or "total" not in record.times:
             continue

@@ -63,13 +63,14 @@ def cells_of(request: Request, bench: Workbench, device: str) -> list[Job]:
 
 
 def with_ids(cells: Sequence[Cell], bench: Workbench) -> list[Job]:
-    """The cells with their ids; features as in `cells_of`."""
+    """The cells with their ids, each id once: settings that change nothing are in no id. Features
+    as in `cells_of`."""
     read_together(cells, bench)
-    kinds = [bench.methods.get(cell.method) for cell in cells]
-    return [
-        Job(cell, cell.id(bench.identity(cell, kind)))
-        for cell, kind in zip(cells, kinds, strict=True)
-    ]
+    jobs: dict[str, Job] = {}
+    for cell in cells:
+        job = Job(cell, cell.id(bench.identity(cell, bench.methods.get(cell.method))))
+        jobs.setdefault(job.id, job)
+    return list(jobs.values())
 
 
 def read_together(cells: Sequence[Cell], bench: Workbench) -> None:
@@ -95,7 +96,7 @@ def changes(cells: Sequence[Cell], bench: Workbench, store: Store) -> Iterator[s
         Made(cell, bench.identity(cell, kind), bench.code(cell, kind))
         for cell, kind in zip(cells, kinds, strict=True)
     ]
-    return told(earlier(made, store.records()))
+    return told(earlier(made, store.own()))
 
 
 def files(cells: Sequence[Job], bench: Workbench) -> Files:

@@ -225,7 +225,9 @@ def _after_rounds(
     def ended(index: int, log: RoundLog | None, accuracies: Accuracies | None) -> None:
         row = tally.end_round(index, log, accuracies)
         journal.round(row, rounds)
-        journal.between_rounds(lambda: _state(federation, chunk, tally), last=index == rounds)
+        journal.between_rounds(
+            lambda: _state(federation, chunk, tally), index == rounds, federation.saved
+        )
         if told is not None:
             told(index, rounds, row)
         tally.begin_round()

@@ -10,6 +10,7 @@ from fplbench.grid.plan import Files
 from fplbench.plugins.provenance import Hashes, differences, hash_of
 from fplbench.records.phrases import and_
 from fplbench.records.record import Record
+from fplbench.scenario import Settings as ScenarioSettings
 from fplbench.spec import PROTOCOL, Cell
 
 WORDS = {
@@ -88,7 +89,9 @@ def _place(of: Cell | Record) -> tuple[object, ...]:
 
 def _settings(of: Cell | Record) -> dict[str, object]:
     training = of.training if isinstance(of, Record) else of.training.model_dump(mode="json")
-    groups = (of.settings, of.scenario_settings, training, of.strategy_settings)
+    # An option of scenarios is in no record where it is off, whatever the code is.
+    options = {name: field.default for name, field in ScenarioSettings.model_fields.items()}
+    groups = (of.settings, options | of.scenario_settings, training, of.strategy_settings)
     return {f"{n}.{key}": value for n, each in enumerate(groups) for key, value in each.items()}
 
 

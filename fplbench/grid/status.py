@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from fplbench.errors import UserError
 from fplbench.grid.claims import Claim, Claims
+from fplbench.grid.journal import last_round
 from fplbench.grid.plan import Planned, duration, estimate, known_files, latest
 from fplbench.grid.stale import outdated, together
 from fplbench.records.phrases import some
@@ -66,9 +67,10 @@ def show(root: Path, every: float | None, out: Console) -> int:
 def progress(root: Path, claims: Claims) -> Progress:
     """Where the cells of the last run are; of all records, where no run left its plan."""
     store, found = Store(root), Progress()
-    records, _ = store.scan()
+    plan = latest(root)
+    records = store.own() if plan else store.records()
     found.stale = list(outdated(records, known_files(root)))
-    cells = latest(root) or [Planned(record.id, record.id) for record in records]
+    cells = plan or [Planned(record.id, record.id) for record in records]
     known = {record.id: record for record in records}
     for cell in cells:
         record = known.get(cell.id)
@@ -158,7 +160,8 @@ def _last_line(root: Path, cell: Planned) -> str:
 
 
 def _time_left(found: Progress, store: Store) -> Iterator[str]:
-    open_cells = [cell for cell, _ in found.running + found.left_behind] + found.left
+    under_way = [_rest(cell, store.root) for cell, _ in found.running]
+    open_cells = under_way + [cell for cell, _ in found.left_behind] + found.left
     if not open_cells:
         return
     of = estimate(open_cells, store)
@@ -171,3 +174,9 @@ def _time_left(found: Progress, store: Store) -> Iterator[str]:
         yield f"time left: about {duration(of.seconds / runners)} with {runners} running{unknown}"
     else:
         yield f"nothing runs; {duration(of.seconds)} of computing are left{unknown}"
+
+
+def _rest(cell: Planned, root: Path) -> Planned:
+    """What a running cell has still to do, as a cell of so many rounds."""
+    last = last_round(root, cell.id)
+    return cell if last is None else replace(cell, rounds=cell.rounds - last[0])

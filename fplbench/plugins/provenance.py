@@ -95,12 +95,16 @@ def hashes(cls: type) -> Hashes:
 
 def files(cls: type) -> dict[str, Path]:
     """The files of a plug-in by name: relative to its package or folder, and with another one's
-    name in front where they lie in that one; of one made of several, those of all. UserError for a
-    class without a file."""
+    name in front where they lie in that one; of one made of several, those of all, with a part's
+    name in front where another one has a file of that name. UserError for a class without a file.
+    """
     if parts := parts_of(cls):
-        return dict(
-            sorted({name: path for part in parts for name, path in files(part).items()}.items())
-        )
+        joined: dict[str, Path] = {}
+        for part in parts:
+            for name, path in files(part).items():
+                if joined.setdefault(name, path) != path:
+                    joined[f"{part.__name__}/{name}"] = path
+        return dict(sorted(joined.items()))
     classes = _own(cls)
     homes = [_home(each.__module__) for each in classes]
     homes += [_Home(package, package, _folders(package)) for package in BUILT_IN]

@@ -66,7 +66,7 @@ def repeats(records: Iterable[Record]) -> dict[str, list[Record]]:
 def _cell(record: Record) -> str:
     """All that makes a cell but the start."""
     fields = ["method", "dataset", "scenario", "backbone", "seed", "settings"]
-    fields += ["scenario_settings", "identity", "protocol"]
+    fields += ["scenario_settings", "strategy", "strategy_settings", "identity", "protocol"]
     training = {name: value for name, value in record.training.items() if name != "nudge"}
     return json.dumps([training, *(getattr(record, name) for name in fields)], sort_keys=True)
 

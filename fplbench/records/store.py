@@ -96,6 +96,12 @@ class Store:
         """All records that can be read; `scan` also names those that cannot."""
         return self.scan()[0]
 
+    def own(self) -> list[Record]:
+        """Those of this store alone: a folder further down may be another run's."""
+        folders = [path for path in cell_folders(self.root) if path.parent == self.root]
+        found = map(read_or_explain, folders)
+        return [outcome for outcome in found if isinstance(outcome, Record)]
+
     def history(self, cell_id: str) -> pd.DataFrame:
         """A row a round: round, loss and its terms, metrics where evaluated, bytes, seconds."""
         return read_history(self._folder(cell_id))

@@ -47,7 +47,7 @@ def same(one: Tensors, other: Tensors) -> bool:
 
 
 SOME = st.lists(st.integers(0, CLIENTS - 1), min_size=1, max_size=CLIENTS, unique=True)
-MOVES = st.lists(st.one_of(SOME, st.sampled_from(["save", "die"])), max_size=12)
+MOVES = st.lists(st.one_of(SOME, st.sampled_from(["save", "full disk", "die"])), max_size=12)
 
 
 @settings(max_examples=60, deadline=None)
@@ -61,6 +61,9 @@ def test_files_are_as_memory_through_checkpoints_and_kills(moves: list[object], 
         for turn, move in enumerate(moves):
             if move == "save":
                 saved = files.state(), {n: t.clone() for n, t in memory.state().items()}
+                files.saved()
+            elif move == "full disk":
+                files.state()  # and nobody kept it: the checkpoint before it is the one that counts
             elif move == "die":
                 files, memory = (
                     InFile(CLIENTS, START, draw, Path(root)),

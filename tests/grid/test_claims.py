@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -158,6 +159,40 @@ def test_a_torn_claim_goes_stale_like_any_other(
     assert watching.take(CELL) is None
     monkeypatch.setattr(module, "STALE", -1)
     assert watching.take(CELL) is not None
+
+
+def test_claims_that_are_torn_alike_go_stale_each_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash of the machine leaves empty files: a runner looks at one cell after the other."""
+    cells = ("one", "two")
+    for place, cell in enumerate(cells):
+        path = tmp_path / FOLDER / cell / "first"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (place, place))
+    monkeypatch.setattr(module, "STALE", 0.2)
+    watching = Claims(tmp_path)
+    for _ in range(4):
+        assert not any(watching.take(cell) for cell in cells if time.sleep(0.02) is None)
+    time.sleep(0.25)
+    assert all(watching.take(cell) is not None for cell in cells)
+
+
+def test_a_disk_that_is_away_for_a_moment_takes_no_cell_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Claims(tmp_path).take(CELL)
+    assert held is not None
+
+    def away(path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", away)
+        assert not held.lost()
+        held.give_back()
+    assert Claims(tmp_path).owner(CELL) == held.claim
 
 
 def test_without_hard_links_a_claim_is_still_one_runners(

@@ -14,6 +14,7 @@ from fplbench.errors import UserError
 from fplbench.features.backbones import method_defaults, training_defaults
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
+from fplbench.grid.run import with_ids
 from fplbench.plugins import registry
 from fplbench.spec import PROTOCOL, Cell, Request
 
@@ -146,6 +147,26 @@ def test_a_setting_of_the_wrong_kind_is_named(bench: Workbench) -> None:
     assert said == "rounds is 0, but must be at least 1 (training)."
     said = refusal(bench, strategies=("fedprox",), sets={"mu": -1})
     assert said == "mu is -1, but must be at least 0.0 (strategy fedprox)."
+
+
+def test_a_split_is_tried_on_the_images_that_a_cell_trains_on(bench: Workbench) -> None:
+    """With --validation a fifth of them is held out, which may be the fifth that was needed."""
+    clients = len(bench.data("digits").train.labels) - 5
+    options = {"clients": clients, "evaluate_on": "validation"}
+    said = refusal(bench, scenarios=("iid",), options=options)
+    assert "digits, iid, seed 0, validation images held out: " in said
+    assert f"{clients} clients cannot share" in said
+
+
+def test_new_clients_that_leave_nobody_to_train_are_refused_at_once(bench: Workbench) -> None:
+    said = refusal(bench, scenarios=("iid",), options={"clients": [1, 10], "new_clients": 0.2})
+    assert "new_clients 0.2 of 1 clients leaves nobody to train" in said
+
+
+def test_settings_that_change_nothing_make_no_second_cell(bench: Workbench) -> None:
+    """No id knows of the epochs of new clients where there are none."""
+    found = cells(bench, scenarios=("iid",), options={"new_client_epochs": [1, 2]})
+    assert len(with_ids(found, bench)) == 1
 
 
 def test_set_reaches_the_scenario_as_a_flag_does(bench: Workbench) -> None:

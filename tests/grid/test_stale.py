@@ -80,6 +80,13 @@ def test_a_record_of_another_cell_says_nothing() -> None:
     assert said(others, cell()) == []
 
 
+def test_an_option_that_is_off_has_not_come_or_gone_with_the_code() -> None:
+    """It is in no cell's settings then."""
+    noisy = cell().model_copy(update={"scenario_settings": {"clients": 2, "label_noise": 0.2}})
+    assert said([record(noisy)], cell()) == []
+    assert said([record(cell())], noisy) == []
+
+
 def test_hundreds_of_cells_are_told_in_one_sentence_for_each_reason() -> None:
     helper, data = {"code": CODE | {"method": HELPER}}, {"identity": IDENTITY | {"data": "y"}}
     records = [record(cell(seed), **(data if seed == 7 else helper)) for seed in range(300)]

@@ -73,8 +73,8 @@ def test_status_tells_every_state(store: Store) -> None:
     assert "round 2/10  loss 1" in text
     assert "left behind: promptfl, seed 4" in text
     assert f"failed: {cells[1].id}: the loss is not finite" in text
-    # One done cell of 14.5 s and ten rounds; three like it are open, one runs.
-    assert "time left: about 44 s with 1 running" in text
+    # One done cell of 14.5 s and ten rounds; three like it are open, one runs and has eight left.
+    assert "time left: about 41 s with 1 running" in text
 
 
 def test_status_without_a_plan_shows_the_records(store: Store) -> None:
@@ -157,3 +157,21 @@ def test_times_of_nothing_are_refused(store: Store, tmp_path: Path) -> None:
     write_done(store, make_record(times={}))
     with pytest.raises(UserError, match=r"no cell in .* has its times"):
         phases.show(store.root, Console())
+
+
+def test_the_rest_of_a_running_cell_counts_and_records_of_other_stores_do_not(
+    store: Store,
+) -> None:
+    cell = make_record(seed=1)
+    plan.remember(store.root, [planned(cell)], {})
+    write_done(store, make_record(rounds=10))  # 14.5 s
+    write_done(Store(store.root / "old"), cell)
+    held = Claims(store.root).take(cell.id)
+    assert held is not None
+    work = store.root / WORK / cell.id
+    work.mkdir(parents=True)
+    (work / LOG).write_text("12:01  round 8/10  loss 1\n")
+    text, _ = said(status.show, store.root, None)
+    held.give_back()
+    assert "1 cell: 0 done, 1 running" in text
+    assert "time left: about 3 s with 1 running" in text

@@ -239,6 +239,14 @@ def test_a_data_set_with_an_argument_is_the_code_of_its_class(tmp_path: Path) ->
     assert list(provenance.hashes(datasets.get("my_images:x"))) == ["a.py"]
 
 
+def test_files_of_one_name_in_two_parts_are_two_files(tmp_path: Path) -> None:
+    folders = [write(tmp_path / name, {"data.py": dataset_text(name)}) for name in ("one", "other")]
+    joined = registry.datasets(folders).get("one+other")
+    paths = provenance.files(joined)
+    assert set(paths.values()) == {folder / "data.py" for folder in folders}
+    assert "data.py" in paths
+
+
 def test_every_built_in_plugin_is_its_own_file(tmp_path: Path) -> None:
     for found in (registry.methods(), registry.datasets()):
         for name, cls in found.classes.items():

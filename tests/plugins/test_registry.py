@@ -235,6 +235,17 @@ def test_a_data_set_that_breaks_the_contract_is_named_with_its_error(tmp_path: P
     assert errors(registry.datasets([tmp_path])) == {"my_images": "Mine must define load"}
 
 
+def test_a_scenario_whose_argument_is_in_no_cells_id_is_refused(tmp_path: Path) -> None:
+    wants = "wants = 'NUMBER'"
+    told = f"{wants}\n    def fingerprint(self): return self.argument"
+    for name, extra in (("silent", wants), ("told", told)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.py").write_text(scenario_text(extra=extra))
+    said = errors(registry.scenarios([tmp_path / "silent"]))["mine"]
+    assert said.startswith("Mine.fingerprint must tell one NUMBER from another")
+    assert errors(registry.scenarios([tmp_path / "told"])) == {}
+
+
 def test_the_second_plugin_of_a_name_is_broken_and_says_whose_name_it_is(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(method_text("mine", class_name="First"))
     (tmp_path / "b.py").write_text(method_text("mine", class_name="Second"))
