@@ -30,6 +30,10 @@ from fplbench.plugins.base import Fact as Fact
 from fplbench.plugins.base import one_line
 from fplbench.spec import OWN, Setup
 
+OWN_WAY = (*TRAVEL, "for_test", "by_image", "of_images")
+"""Hooks that are a strategy's where there is one: a learner that has any of them has a way of its
+own."""
+
 
 class Strategy(Method):
     """A way to federate a method, `learner`.
@@ -90,6 +94,10 @@ class Strategy(Method):
     @property
     def remembers(self) -> bool:
         return self.learner.remembers
+
+    @property
+    def test_epochs(self) -> int:
+        return self.learner.test_epochs
 
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         """The learner's tensors, shared as it says; a learner on its own shares all it trains."""
@@ -155,7 +163,7 @@ def refusal(learner: type[Method], strategy: type[Strategy]) -> str | None:
     """Why a method's class refuses a strategy, as a sentence; None where it does not."""
     fits = learner.strategies
     if fits is None:
-        own = [hook for hook in TRAVEL if getattr(learner, hook) is not getattr(Method, hook)]
+        own = [hook for hook in OWN_WAY if getattr(learner, hook) is not getattr(Method, hook)]
         if not own:
             return None
         why = f"it says itself what travels ({', '.join(own)})"

@@ -44,6 +44,7 @@ def attack(
     from fplbench.features.stock import Workbench
     from fplbench.grid.again import job_of
     from fplbench.grid.attack import attacked
+    from fplbench.machine import process
     from fplbench.records.starts import Asked, drawn
     from fplbench.report import leaks, write
 
@@ -55,6 +56,7 @@ def attack(
             f"Nothing under {path} can be attacked: no finished cell that trains anything fits "
             "--methods, --datasets and --seeds."
         )
+    process.set_up(None)
     place = Place(path, cache_folder(), device, tuple(plugins or ()), data_root)
     bench = Workbench(place, on_console(err))
     cells = []

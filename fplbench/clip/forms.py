@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from torch import Tensor
 from fplbench.errors import UserError
 
 StateDict = dict[str, Tensor]
+
+IMAGES = ("mean", "std", "interpolation", "resize_mode", "fill_color")
+"""What of open_clip's preprocess_cfg is the weights' own; the size is the model's."""
 
 # What OpenAI's archives hold beside the weights; no other code writes them.
 OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")
@@ -50,23 +54,27 @@ HF_TOWERS = {"text_model": "transformer", "vision_model": "visual.transformer"}
 @dataclass(frozen=True)
 class Weights:
     """tensors: under open_clip's names. quick_gelu: the activation they were trained with, None
-    where nothing tells. notes: what a record should say of the file."""
+    where nothing tells. notes: what a record should say of the file. preprocess: how images were
+    made ready, as open_clip's preprocess_cfg; None where nothing tells."""
 
     tensors: StateDict
     quick_gelu: bool | None
     notes: tuple[str, ...] = ()
+    preprocess: Mapping[str, object] | None = None
 
 
 def recognised(tensors: StateDict, path: Path) -> Weights:
     """OpenAI's, transformers' or open_clip's own form. UserError: weights of another model, or
     transformers' without the file that names their activation."""
     if any(name.startswith("vision_model.") for name in tensors):
-        return Weights(_from_transformers(tensors, path), _activation_of_transformers(path))
+        found = _from_transformers(tensors, path)
+        images = _images_of_transformers(path)
+        return Weights(found, _activation_of_transformers(path), preprocess=images)
     # attn_mask is computed, and an attribute in archives.
     ours = {name: value for name, value in tensors.items() if not _is_beside(name)}
     if any(mark in tensors for mark in OPENAI_MARKS):
-        return Weights(ours, True)
-    return Weights(ours, _activation_of_open_clip(path))
+        return Weights(ours, True, preprocess={})
+    return Weights(ours, _activation_of_open_clip(path), preprocess=_images_of_open_clip(path))
 
 
 def _is_beside(name: str) -> bool:
@@ -97,6 +105,24 @@ def _activation_of_transformers(path: Path) -> bool:
             "both towers must have gelu or quick_gelu: use weights of CLIP's own kind"
         )
     return acts == {"quick_gelu"}
+
+
+def _images_of_open_clip(path: Path) -> Mapping[str, object] | None:
+    """OpenAI's way, {}, of weights that are said to be OpenAI's."""
+    about = _beside(path, "open_clip_config.json").get("preprocess_cfg")
+    if isinstance(about, dict):
+        return {name: about[name] for name in IMAGES if name in about}
+    return {} if "openai" in path.name.lower() else None
+
+
+def _images_of_transformers(path: Path) -> Mapping[str, object] | None:
+    """Of an image processor's own names; its resample is PIL's number of a filter."""
+    about = _beside(path, "preprocessor_config.json")
+    if not about:
+        return None
+    found = {"mean": about.get("image_mean"), "std": about.get("image_std")}
+    found["interpolation"] = {2: "bilinear", 3: "bicubic"}.get(about.get("resample", 3))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _beside(path: Path, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -161,21 +161,29 @@ def _from_file(arch: str, path: Path) -> Loaded:
         )
     quick_gelu = named if weights.quick_gelu is None else weights.quick_gelu
     with _sentence(f"{arch} could not be built"):
-        model = _create(arch, None, quick_gelu)
+        model = _create(arch, None, quick_gelu, weights.preprocess)
     put_weights(model, weights.tensors, path, arch)
     notes = weights.notes
+    if weights.preprocess is None:
+        told = (
+            f"nothing beside {path} tells how its images were normalised; taken to be as OpenAI's"
+        )
+        notes = (*notes, told)
     if weights.quick_gelu is None and not named:
         told = f"nothing beside {path} tells its activation; {arch} was taken to mean GELU"
         notes = (*notes, told)
     return Loaded(model, quick_gelu, notes)
 
 
-def _create(arch: str, tag: str | None, quick_gelu: bool) -> Model:
+def _create(
+    arch: str, tag: str | None, quick_gelu: bool, images: Mapping[str, object] | None = None
+) -> Model:
     """open_clip's model; quietly, as its remarks on weights are not ours."""
     model: Model = open_clip.create_model(
         arch,
         pretrained=tag,
         force_quick_gelu=quick_gelu,
+        force_preprocess_cfg=dict(images or {}),
         pretrained_text=False,
         weights_only=True,
         require_pretrained=tag is not None,

@@ -56,9 +56,12 @@ def _bytes_of_a_step(federation: Federation, training: Training) -> int:
     client = int(federation.sizes.argmax())
     size = int(federation.sizes[client])
     r = federation.round_of(torch.tensor([client]), 1)
+    # Each epoch may have a view of the images of its own, and a visit has all of them at hand.
+    new = training.new_client_epochs if training.new_clients else 0
+    epochs = max(training.local_epochs, federation.method.test_epochs, new)
 
     def step() -> object:
-        data = federation.local_data([client])
+        data = federation.local_data([client], range(epochs))
         models = federation.models(r, data)
         draw = draw_each if federation.method.by_image else draw_steps
         steps = draw([size], [client], training.batch_size, 1, federation.seed, 1)

@@ -194,11 +194,12 @@ class Federation:
         views are read where they are; otherwise those needed are moved in one piece.
         """
         index, mask = pad_rows([self.scenario.train_rows[c] for c in clients])
-        position = torch.full((int(self.images.labels.max()) + 1,), -1, dtype=torch.long)
-        position[torch.from_numpy(self.scenario.train_classes)] = torch.arange(
-            len(self.scenario.train_classes)
-        )
+        classes = torch.from_numpy(self.scenario.train_classes)
+        last = max(int(self.images.labels.max()), int(classes.max()))  # one may have no image
+        position = torch.full((last + 1,), -1, dtype=torch.long)
+        position[classes] = torch.arange(len(classes))
         labels = position[torch.from_numpy(np.asarray(self.images.labels))[index]]
+        labels = labels.masked_fill(~mask, 0)  # the padding may be of a class of no place
         class_mask = self.scenario.class_mask
         views = [self.images.epoch_view(epoch) for epoch in epochs]
         used = sorted({0, *views})

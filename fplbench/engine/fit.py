@@ -143,14 +143,15 @@ def _sent(federation: Federation, r: Round, models: Models, terms: Tensors) -> _
     """Clients keep what is theirs, and send what the method says."""
     with torch.no_grad():
         models.params.update(federation.method.end_round(models.params, r))
-    federation.keep(r.clients, models.params)
-    with torch.no_grad():
         sent = federation.method.upload(models.params, r)
-    return _Part(
+    part = _Part(
         sent={name: t.detach().to("cpu") for name, t in sent.items()},
         terms={name: t.to("cpu") for name, t in terms.items()},
         received_bytes=models.received_bytes,
     )
+    # Last: where memory runs short before, the same clients are trained again from their start.
+    federation.keep(r.clients, models.params)
+    return part
 
 
 def _mean_losses(parts: list[Tensors], sizes: Tensor) -> dict[str, float]:

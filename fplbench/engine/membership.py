@@ -104,11 +104,18 @@ def log_odds(
         models = models_tested(
             federation, clients, training.rounds, training, federation.method.test_epochs
         )
-        batch = whole.local_data(clients.tolist()).everything()
         text = federation.method.encode(models.params, federation.task)
-        asked = replace(batch, fixed=models.fixed, training=False, labels=None)
-        logits = federation.method.logits(models.params, text, asked, federation.task)
-        for own, there in zip(_odds(logits, batch), batch.mask, strict=True):
+        data = whole.local_data(clients.tolist())
+        parts = []
+        # As many images at once as a local step has, which is what the chunk was planned by.
+        for few in torch.arange(data.mask.shape[1]).split(training.batch_size):
+            batch = replace(
+                data, plain=data.plain[:, few], labels=data.labels[:, few], mask=data.mask[:, few]
+            ).everything()
+            asked = replace(batch, fixed=models.fixed, training=False, labels=None)
+            logits = federation.method.logits(models.params, text, asked, federation.task)
+            parts.append(_odds(logits, batch))
+        for own, there in zip(torch.cat(parts, dim=1), data.mask, strict=True):
             yield own[there].double().cpu().numpy()
 
     found: list[NDArray[np.float64]] = []

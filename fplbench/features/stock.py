@@ -214,13 +214,14 @@ class Workbench:
         return task
 
     def _tower(self, backbone: str, precision: Precision) -> TextTower:
-        """What prompts go through. TF32 is a switch of torch's; bfloat16 takes other weights."""
-        if precision != "bf16":
-            return self.backbone(backbone).text
+        """What prompts go through: one for each precision, as a tower keeps what it computed once.
+        TF32 is a switch of torch's; bfloat16 takes other weights."""
+        text = self.backbone(backbone).text
+        if precision == "fp32":
+            return text
         if (backbone, precision) not in self._towers:
-            self._towers[backbone, precision] = self.backbone(backbone).text.in_precision(
-                torch.bfloat16
-            )
+            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+            self._towers[backbone, precision] = text.in_precision(dtype)
         return self._towers[backbone, precision]
 
     def code(self, cell: Cell, method: type[Method]) -> dict[str, dict[str, str]]:

@@ -16,6 +16,7 @@ from fplbench.engine.membership import Leak, halves, judged, log_odds
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid.runner import federation_of
+from fplbench.grid.validation import on_validation
 from fplbench.machine import process
 from fplbench.plugins.base import Fact
 from fplbench.spec import Cell
@@ -58,12 +59,19 @@ def leak(
     """What `runs` federations of a cell leak, and what its strategy says of the run of a half: a
     budget is spent anew there. told: called with how many have been trained.
 
-    UserError: the strategy refuses the halves.
+    UserError: the strategy refuses the halves, or there are clients that take no part.
     """
+    if cell.training.new_clients:
+        raise UserError(
+            f"{cell.label()} has new clients, whom each federation would draw for itself: attack a "
+            "cell without --new-clients"
+        )
     data = bench.data(cell.dataset)
     train = bench.images(
         cell.backbone, cell.dataset, "train", bench.method(cell).inputs, cell.training.views
     )
+    if cell.training.evaluate_on == "validation":
+        data, train, _ = on_validation(data, train, cell.seed)
     clients = clients_of(bench.scenario(cell), data, cell.seed)
     found = []
     facts: dict[str, Fact] = {}

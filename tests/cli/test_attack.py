@@ -30,3 +30,16 @@ def test_cells_are_attacked_and_epsilon_stands_beside(
     assert (code, "so it must be even" in err) == (2, True)
     code, _, err = call(["attack", out, "--methods", "coop"], monkeypatch, capsys)
     assert (code, "can be attacked: no finished cell" in err) == (2, True)
+
+
+def test_cells_with_new_clients_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each federation of an attack would draw others."""
+    monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
+    out = str(tmp_path / "out")
+    what = ["--methods", "promptfl", "--datasets", "digits", "--new-clients", "0.3"]
+    how = ["--clients", "4", "--shots", "1", "--rounds", "1", "--local-epochs", "1"]
+    assert call(["run", *what, *how, "--out", out], monkeypatch, capsys)[0] == 0
+    code, _, err = call(["attack", out, "--runs", "6"], monkeypatch, capsys)
+    assert (code, "attack a cell without --new-clients" in " ".join(err.split())) == (2, True)

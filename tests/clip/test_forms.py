@@ -55,6 +55,7 @@ CONFIGS = {
     },
 }
 TEXTS = ["a photo of a cat.", "two dogs", "a photo of a hard-leaved pocket orchid, a flower."]
+HALF = [0.5, 0.5, 0.5]
 Save = Callable[[CLIP, Path], Path]
 
 
@@ -144,7 +145,10 @@ def traced_archive(model: CLIP, folder: Path) -> Path:
 def open_clip_hub(model: CLIP, folder: Path) -> Path:
     path = folder / "open_clip_model.safetensors"
     save_file(model.state_dict(), path)
-    about = {"model_cfg": {"embed_dim": 12, "quick_gelu": _is_quick(model)}}
+    about = {
+        "model_cfg": {"embed_dim": 12, "quick_gelu": _is_quick(model)},
+        "preprocess_cfg": {"mean": HALF, "std": HALF, "resize_mode": "squash"},
+    }
     (folder / "open_clip_config.json").write_text(json.dumps(about))
     return path
 
@@ -184,6 +188,8 @@ def transformers_hub(model: CLIP, folder: Path) -> Path:
     act = "quick_gelu" if _is_quick(model) else "gelu"
     about = {"text_config": {"hidden_act": act}, "vision_config": {"hidden_act": act}}
     (folder / "config.json").write_text(json.dumps(about))
+    images = {"image_mean": HALF, "image_std": HALF, "resample": 2}
+    (folder / "preprocessor_config.json").write_text(json.dumps(images))
     return path
 
 
@@ -236,14 +242,32 @@ def test_the_file_beside_the_weights_tells_their_activation(
             load(f"fplbench-vit-quickgelu:{path}")
 
 
+@pytest.mark.parametrize(
+    ("save", "told"),
+    [
+        (open_clip_hub, ("mean=[0.5, 0.5, 0.5]", "bicubic")),
+        (transformers_hub, ("mean=[0.5, 0.5, 0.5]", "bilinear")),
+    ],
+)
+def test_the_file_beside_the_weights_tells_how_images_were_normalised(
+    save: Save, told: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Features from a file are those of the same weights from a tag, which has it of its own."""
+    backbone = load(f"fplbench-vit:{save(random_model('fplbench-vit', False), tmp_path)}")
+    for words in told:
+        assert words in backbone.preprocess_id.replace("(0.5, 0.5, 0.5)", "[0.5, 0.5, 0.5]")
+
+
 def test_weights_that_say_nothing_of_their_activation_leave_a_note(tmp_path: Path) -> None:
     model = random_model("fplbench-vit", quick_gelu=True)
     path = open_clip_hub(model, tmp_path)
     (tmp_path / "open_clip_config.json").unlink()
-    (note,) = load(f"fplbench-vit:{path}").notes
-    assert "fplbench-vit was taken to mean GELU" in note
+    images, activation = load(f"fplbench-vit:{path}").notes
+    assert "nothing beside" in images
+    assert "how its images were normalised" in images
+    assert "fplbench-vit was taken to mean GELU" in activation
     named = load(f"fplbench-vit-quickgelu:{path}")
-    assert named.notes == ()
+    assert named.notes == (images,)
     assert_same(named, model)
 
 

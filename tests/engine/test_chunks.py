@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from fplbench.engine import chunks
 from fplbench.engine.chunks import Chunk, in_chunks, plan_chunk
 from fplbench.engine.fit import run_round
 from fplbench.engine.memory import peak_bytes
-from fplbench.method import Batch, Method, Task, Tensors
+from fplbench.method import Batch, Method, Param, Round, Task, Tensors
 from fplbench.plugins import registry
 from fplbench.spec import Training
 
@@ -137,3 +138,38 @@ def test_a_host_without_memory_is_seen() -> None:
 
     assert each(Chunk(5), work) == [2, 2, 1]
     assert sizes == [5, 2, 2, 1]
+
+
+class HungryServer(PromptFL):  # type: ignore[valid-type,misc]
+    """A private context on a machine that can send one client's at a time."""
+
+    def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
+        own = torch.zeros(3)
+        return super().init(task, generator) | {"own": Param(own, trained=False, shared=False)}
+
+    def end_round(self, params: Tensors, r: Round) -> Tensors:
+        return {"own": params["own"] + 1}
+
+    def upload(self, params: Tensors, r: Round) -> Tensors:
+        if len(r.clients) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        sent: Tensors = super().upload(params, r)
+        return sent
+
+
+def test_clients_that_could_not_send_begin_their_round_again(federation: Make) -> None:
+    fed = federation(make(HungryServer))
+    run_round(fed, TRAINING, 1, Chunk(3))
+    assert fed.private["own"].unique().tolist() == [1]
+
+
+def test_a_step_is_counted_with_all_views_that_a_visit_has_at_hand(federation: Make) -> None:
+    fed = federation(make(PromptFL))
+    epochs = TRAINING.model_copy(update={"local_epochs": 4})
+    plain = chunks._bytes_of_a_step(fed, epochs)
+    assert plain < 1.01 * chunks._bytes_of_a_step(fed, TRAINING)
+    wide = torch.randn(len(fed.images.labels), 50_000)
+    image = replace(fed.images, mirrored=wide, views=())
+    fed.images = replace(image, views=(image,) * 3)
+    gained = chunks._bytes_of_a_step(fed, epochs) - chunks._bytes_of_a_step(fed, TRAINING)
+    assert gained > 12 * 50_000 * 4  # twelve images of the largest client, at least one view more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from every_hook import EveryHook
@@ -140,3 +141,25 @@ def test_a_moved_start_is_a_millionth_beside_the_drawn_one_in_all_that_is_traine
         assert 0.5e-6 < relative < 2e-6, name
         assert not torch.equal(moved[name], other[name])
     assert torch.equal(moved["fixed"], drawn["fixed"])
+
+
+def test_the_padding_has_a_label_whatever_the_first_image_of_the_data_is(
+    federation: Make,
+) -> None:
+    """It is image 0, which may be of a class that nobody trains on."""
+    fed = everything(federation)
+    trained = np.array([1, 2, 3])
+    rows = tuple(own[fed.images.labels[own] != 0] for own in fed.scenario.train_rows)
+    fed.scenario = replace(fed.scenario, train_rows=rows, train_classes=trained)
+    data = fed.local_data([0, 1])
+    assert not data.mask.all()
+    assert data.labels[~data.mask].unique().tolist() == [0]
+    assert set(data.labels[data.mask].tolist()) == {0, 1, 2}
+
+
+def test_the_last_class_may_have_no_training_image(federation: Make) -> None:
+    fed = everything(federation)
+    rows = tuple(own[fed.images.labels[own] != 3] for own in fed.scenario.train_rows)
+    fed.images = replace(fed.images, labels=np.minimum(fed.images.labels, 2))
+    fed.scenario = replace(fed.scenario, train_rows=rows)
+    assert fed.local_data([0]).labels.max() == 2

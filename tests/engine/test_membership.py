@@ -78,6 +78,10 @@ def test_what_a_long_training_keeps_of_its_images_is_found(federation: Make) -> 
         pairs = zip(whole.train_rows, fed.scenario.train_rows, strict=True)
         inside = np.concatenate([np.isin(every, half) for every, half in pairs])
         found.append((log_odds(fed, whole, training, Chunk(2)), inside))
+    # In whatever portions they are asked about.
+    whole_batch = training.model_copy(update={"batch_size": 100})
+    asked = log_odds(fed, whole, whole_batch, Chunk(3))
+    np.testing.assert_allclose(asked, found[-1][0], rtol=1e-4, atol=1e-5)
     leak = judged(found)
     assert leak.images == 36
     assert leak.loss.mean() > 0.8

@@ -91,3 +91,14 @@ def test_the_shared_prompt_of_a_method_without_private_tensors_is_a_model_of_its
     assert federation(learner("coop")).shared_model() is None
     assert federation(together("coop", "fedavg")).shared_model() is not None
     assert federation(together("coop", "fedper")).shared_model() is None
+
+
+def test_what_a_learner_does_before_a_test_is_kept_and_other_ways_of_its_own_are_refused() -> None:
+    promptfl = METHODS["promptfl"]
+    prepared = type("Prepared", (promptfl,), {"test_epochs": 2})
+    way = STRATEGIES["fedavg"]
+    assert way(way.Config(), prepared(prepared.Config())).test_epochs == 2
+    assert refusal(prepared, way) is None
+    for hook, value in (("for_test", lambda self, server, r: server), ("by_image", True)):
+        own = type("Own", (promptfl,), {hook: value})
+        assert f"it says itself what travels ({hook})" in str(refusal(own, way))
