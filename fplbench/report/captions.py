@@ -26,7 +26,7 @@ WHATS = {
     "headline": "{measured} {when}",
     "average": "mean {measured} {when}",
     "rank": "average rank by {title} {when} (1 is best)",
-    "domains": "{measured} {when}, by domain",
+    "domains": "{measured} {when}, by domain or data set",
     "more": "further {several} {when}",
     "intervals": "intervals and differences of {measured} {when}",
     "cost": "Cost: numbers trained on a client, megabytes sent by all clients over the run, "
@@ -96,7 +96,10 @@ def marked(rows: Sequence[Sequence[Entry]], over_data: bool) -> str:
     columns = [[e for e in column if e.mean is not None] for column in zip(*rows, strict=True)]
     if any(entry.mark for column in columns for entry in column):
         test = TEST.format("seeds' averages" if over_data else "the seeds")
-        return f"Bold: the best of a column and those not told from it ({test})."
+        # Who lacks seeds is not ranked, and may have the highest number of the column.
+        some_lack = any(entry.fewer for column in columns for entry in column)
+        ranked = " among methods with all the seeds" if some_lack else ""
+        return f"Bold: the best of a column{ranked} and those not told from it ({test})."
     rivals = [column for column in columns if len(column) > 1]
     if not rivals:
         return ""
@@ -183,7 +186,9 @@ def _describe(group: Group) -> str:
     )
 
 
-def entry_notes(labelled: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
+def entry_notes(
+    labelled: Sequence[tuple[str, Sequence[Entry]]], kind: Kind = "headline"
+) -> list[str]:
     """What the words and signs in entries mean."""
     entries = [entry for _, row in labelled for entry in row]
     found = []
@@ -194,7 +199,11 @@ def entry_notes(labelled: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
     if any(entry.text == MISSING for entry in entries):
         found.append(f"{MISSING}: not run or not measured.")
     partial = [label for label, row in labelled if any(entry.text == PARTIAL for entry in row)]
-    if partial:
+    if partial and kind == "rank":
+        found.append(
+            f"{PARTIAL}: not every seed on every data set, so not ranked: {and_(partial)}."
+        )
+    elif partial:
         found.append(
             f"{PARTIAL}: no number on some of the data sets, or no seed that all of them have, so "
             f"none over all: {and_(partial)}."
@@ -245,7 +254,7 @@ def notes(
     heads = [f"{name} ({data})" if len(columns) > 1 else name for data, name in asked]
     if kind == "average":  # a column is over all of the data sets
         heads = [title(name, group.about) for name in wanted]
-    found = [*measure(group), *meanings(wanted, group.about), *entry_notes(labelled)]
+    found = [*measure(group), *meanings(wanted, group.about), *entry_notes(labelled, kind)]
     found += on_rounding(labelled, heads) if kind != "rank" else []
     without = frame[frame["metric"].isin(wanted) & frame["value"].isna()]
     for (row, reason), part in without.groupby(["row", "reason"], sort=False):

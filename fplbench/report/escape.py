@@ -49,9 +49,14 @@ def _latin(letter: str) -> str:
     return plain or (letter if kind in "LMN" else "?" if kind in "CZ" else f"U+{ord(letter):04X}")
 
 
+# Latin letters that LaTeX's old encoding (OT1), which a document has unless it says otherwise, has
+# no sign for.
+_LACKING = frozenset("ÐðÞþĐđĄąĘęĮįŲųŊŋĦħŦŧĸſŉ")
+
+
 def beyond_pdflatex(text: str) -> bool:
     """Whether a text of LaTeX has letters that lualatex or xelatex alone can set."""
-    return any(ord(letter) >= 0x180 for letter in text)
+    return any(ord(letter) >= 0x180 or letter in _LACKING for letter in text)
 
 
 def markdown(text: object) -> str:

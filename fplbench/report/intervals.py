@@ -30,6 +30,7 @@ from fplbench.report.significance import LEVEL, Behind, Floats, against_best
 from fplbench.report.words import title
 
 RESAMPLES = 2000
+LONGEST = 48  # rows that find room on a page with the caption and the notes
 HEADS = {
     "mean": "Mean",
     "over_seeds": "95 % over seeds",
@@ -64,17 +65,21 @@ def intervals(group: Group, clients: pd.DataFrame) -> list[Layout]:
     used = clients[["id", "metric", "seed", "value"]]  # of many more, which each cut would carry
     mine = used[used["id"].isin(set(group.frame["id"]))]
     columns = {data: quantities(group, data, "headline") for data in group.columns}
-    tables = [_of_data(group, data, names, mine) for data, names in columns.items()]
+    tables = [
+        table for data, names in columns.items() for table in _of_data(group, data, names, mine)
+    ]
     if len(columns) > 1 and shared_quantities(columns) and not group.doubled:
         tables.append(_over(group, columns))
     return [table for table in tables if table.rows]
 
 
-def _of_data(group: Group, data: str, names: Sequence[str], clients: pd.DataFrame) -> Layout:
-    rows = []
+def _of_data(group: Group, data: str, names: Sequence[str], clients: pd.DataFrame) -> list[Layout]:
+    """One table; one a metric where that would be too long for a page."""
+    found: dict[str, list[Row]] = {}
     for name in names:
         entries = {row: entry(group, row, data, name) for row in group.rows}
         behind = _behind(entries, group.scale.lower_is_better)
+        rows = found[name] = []
         for row, one in entries.items():
             cells = group.cells(row, data)
             each = clients[clients["id"].isin(set(cells["id"])) & (clients["metric"] == name)]
@@ -82,7 +87,10 @@ def _of_data(group: Group, data: str, names: Sequence[str], clients: pd.DataFram
             over = _over_seeds(one), _over_clients(each, decimals)
             parts = [one, *over, *_against(behind.get(row), decimals)]
             rows += _row(title(name, group.about), row, parts)
-    return _layout(group, data, [data], HEADS, rows, NOTES)
+    if sum(map(len, found.values())) <= LONGEST:
+        every = [row for rows in found.values() for row in rows]
+        return [_layout(group, data, [data], HEADS, every, NOTES)]
+    return [_layout(group, data, [data], HEADS, rows, NOTES, name) for name, rows in found.items()]
 
 
 def _over(group: Group, columns: Mapping[str, Sequence[str]]) -> Layout:
@@ -99,7 +107,7 @@ def _over(group: Group, columns: Mapping[str, Sequence[str]]) -> Layout:
         best = next((row for row, one in behind.items() if one.difference == 0), None)
         scores = {row: one for row, one in scores_of(parts, seeds).items() if row in behind}
         for row, one in entries.items():
-            iqm, improves = Entry(), Entry()
+            iqm = improves = Entry("not ranked")
             if row in scores and best is not None:
                 iqm = iqm_of(scores[row], decimals)
                 improves = Entry("best")
@@ -140,7 +148,7 @@ def _behind(entries: Mapping[str, Entry], lower_is_better: bool) -> dict[str, Be
 def _over_seeds(one: Entry) -> Entry:
     values = np.array(list(one.samples.values()))
     if len(values) < 2:
-        return Entry()
+        return Entry("one seed")
     return _interval(*_bootstrap([values], _mean_of_means), one.decimals)
 
 
@@ -206,7 +214,7 @@ def _interval(low: float, high: float, decimals: int) -> Entry:
 def _against(behind: Behind | None, decimals: int) -> list[Entry]:
     """The difference to the best, and its p."""
     if behind is None:
-        return [Entry(), Entry()]
+        return [Entry("not ranked"), Entry("")]
     if behind.difference == 0:
         return [Entry("best"), Entry("")]
     low, high = behind.low, behind.high
@@ -230,12 +238,13 @@ def _layout(
     heads: Mapping[str, str],
     rows: list[Row],
     notes: Sequence[str],
+    metric: str = "",
 ) -> Layout:
     labelled = [(row.label, row.entries) for row in rows]
     where = name if len(data) == 1 else f"{len(data)} data sets"
     behind = group.frame[group.frame["column"].isin(data)]
     return Layout(
-        name="-".join(map(file_name, [group.name, name, "intervals"])),
+        name="-".join(file_name(p) for p in (group.name, name, metric, "intervals") if p),
         kind="intervals",
         heads=[(where, list(heads.values()))],
         quantities=list(heads),

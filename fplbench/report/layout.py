@@ -95,7 +95,7 @@ def quantities(group: Group, column: str, kind: Kind) -> list[str]:
         # Where every cell stopped, nothing tells which metrics there would have been.
         return [name for name in headline if name in seen] or headline[:2]
     if kind == "domains":
-        return [name for name in seen if name.startswith(("domain/", "unseen/"))]
+        return [name for name in seen if "/" in name]
     known = {name: place for place, name in enumerate(group.about)}
     more = [name for name in seen if name not in headline and "/" not in name]
     return sorted(more, key=lambda name: known.get(name, len(known)))
@@ -127,9 +127,25 @@ def entry(group: Group, row: str, column: str, quantity: str) -> Entry:
 
 def _over_data_sets(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) -> list[Layout]:
     """Averages, or ranks; each metric over the data sets, which must all have it."""
-    shared = shared_quantities(columns)[:WIDEST]
-    if len(columns) < (RANKED if kind == "rank" else 2) or not shared or group.doubled:
+    every = shared_quantities(columns)
+    if len(columns) < (RANKED if kind == "rank" else 2) or group.doubled:
         return []
+    parts = [every[first : first + WIDEST] for first in range(0, len(every), WIDEST)]
+    found = [
+        _of_metrics(group, kind, columns, shared, str(number) if number > 1 else "")
+        for number, shared in enumerate(parts, start=1)
+    ]
+    return [layout for layout in found if layout is not None]
+
+
+def _of_metrics(
+    group: Group,
+    kind: Kind,
+    columns: Mapping[str, Sequence[str]],
+    shared: Sequence[str],
+    number: str,
+) -> Layout | None:
+    """number: of the table, where there are several."""
     parts = {name: over_data_sets(group, columns, name) for name in shared}
     if kind == "average":
         seeds = group.common_seeds(columns)
@@ -141,14 +157,14 @@ def _over_data_sets(group: Group, kind: Kind, columns: Mapping[str, Sequence[str
         lower = group.scale.lower_is_better
         found = {name: rank_over_data_sets(each, lower) for name, each in parts.items()}
         if not any(found.values()):
-            return []
+            return None
         rows = [Row(row, [_rank(found[name], row) for name in shared]) for row in group.rows]
         more = captions.ranked(found, group.about)
     used = dict.fromkeys(columns, shared)
     heads = [(f"{len(columns)} data sets", [title(name, group.about) for name in shared])]
     labelled = [(row.label, row.entries) for row in rows]
     notes = [*captions.notes(group, kind, used, labelled), *more]
-    return [_layout(group, kind, "", heads, shared, rows, notes)]
+    return _layout(group, kind, "", heads, list(shared), rows, notes, number)
 
 
 def shared_quantities(columns: Mapping[str, Sequence[str]]) -> list[str]:
@@ -194,10 +210,12 @@ def _layout(
     names: list[str],
     rows: list[Row],
     notes: list[str],
+    number: str = "",
 ) -> Layout:
     for row in rows:
         _lift_fewer(row)
-    parts = [group.name, *([only] if only else []), *([kind] if kind != "headline" else [])]
+    kinds = [kind] if kind != "headline" else []
+    parts = [group.name, *([only] if only else []), *kinds, *([number] if number else [])]
     data = (
         [only] if only else group.columns if kind in ("average", "rank") else [h for h, _ in heads]
     )

@@ -6,13 +6,14 @@ with all its data sets, as in the tables (`intervals`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fplbench.records.phrases import and_, some
 from fplbench.report.entries import Entry
 from fplbench.report.figures import about_lines
 from fplbench.report.groups import Group, file_name
@@ -39,7 +40,8 @@ def draw(
     scores = scores_of(parts, seeds) if seeds else {}
     if not scores:
         return []
-    runs = f"{len(data)} data sets with {len(seeds)} seed{'s' if len(seeds) > 1 else ''} each"
+    out = [row for row in parts if row not in scores]
+    runs = f"{len(data)} data sets with {some(len(seeds), 'seed')} each{left_out(out)}"
     ending = file_name(metric)
     files = _profiles(
         group, scores, metric, style, runs, name.with_name(f"{name.name}-profile-{ending}")
@@ -49,6 +51,11 @@ def draw(
             group, scores, metric, style, runs, name.with_name(f"{name.name}-iqm-{ending}")
         )
     return files
+
+
+def left_out(rows: Sequence[str]) -> str:
+    """A clause for what is not drawn; "" where nothing is."""
+    return f" (without {and_(rows)}, not run with all of them)" if rows else ""
 
 
 def profile(scores: Floats, at: Floats) -> tuple[Floats, Floats, Floats]:

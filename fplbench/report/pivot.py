@@ -15,7 +15,7 @@ import pandas as pd
 
 from fplbench.errors import UserError
 from fplbench.plugins.measure import DEFAULT
-from fplbench.records.phrases import and_
+from fplbench.records.phrases import and_, some
 from fplbench.records.results import ACCURACY, LAST, OFF
 from fplbench.report import captions
 from fplbench.report.entries import COSTS, Entry, average, cost, mark, number
@@ -228,10 +228,12 @@ def _labels(
     cells: pd.DataFrame, names: Sequence[str], titles: Mapping[str, str], bare: bool
 ) -> pd.Series[str]:
     """bare: a single setting's value alone, without its name."""
+    known = [titles.get(str(method), str(method)) for method in cells["method"].unique()]
 
     def word(name: str, value: object) -> str:
         if name == "method":
-            return titles.get(str(value), str(value))
+            title = titles.get(str(value), str(value))
+            return f"{title}, {value}" if known.count(title) > 1 else title
         text = _shown(value)
         return text if bare or name in PLAIN[:4] else f"{_bare(name)} {text}"
 
@@ -280,8 +282,10 @@ def _caption(
     over = "" if "dataset" in named else f" on {and_(data)}"
     if "dataset" not in named and len(data) > 1:
         over += ", each counting once"
-    seeds = sorted({entry.seeds for row in rows for entry in row.entries if entry.mean is not None})
-    count = "no seed" if not seeds else f"{seeds[-1]} seed{'s' if seeds[-1] != 1 else ''}"
+    columns = zip(*(row.entries for row in rows), strict=True)
+    most = {max((e.seeds for e in column if e.mean is not None), default=0) for column in columns}
+    seeds = sorted(most - {0})
+    count = some(" or ".join(map(str, seeds)), "seed") if seeds else "no seed"
     named_alike = ["scenario", "backbone", "ident.protocol"]
     constant = [
         f"{_bare(name)} {_shown(cells[name].iloc[0])}"
@@ -291,7 +295,8 @@ def _caption(
         and not absent(cells[name].iloc[0])
         and (name not in OFF or cells[name].iloc[0] != OFF[name])  # no "evaluated_clients 0"
     ]
-    marks = captions.marked([row.entries for row in rows], len(data) > 1)
+    averaged = len(data) > 1 and "dataset" not in named
+    marks = captions.marked([row.entries for row in rows], averaged)
     text = f"{what}{over}; mean and standard deviation over {count}. {', '.join(constant)}."
     return f"{text} {marks}".strip() if comparable else text
 

@@ -101,7 +101,8 @@ def _over_data_sets(group: Group, style: Mapping[str, Look], name: Path) -> list
         if len(columns) < RANKED:
             continue
         if ranking := rank_over_data_sets(parts, group.scale.lower_is_better):
-            files += ranks.draw(ranking, name_of, title(name_of, group.about), name)
+            absent = [row for row in group.rows if row not in ranking.ranks]
+            files += ranks.draw(ranking, name_of, title(name_of, group.about), name, absent)
     return files
 
 

@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from fplbench.report.figures import about_lines
 from fplbench.report.groups import file_name
 from fplbench.report.looks import new_figure, save
+from fplbench.report.over_sets import left_out
 from fplbench.report.significance import LEVEL, Ranking
 
 LINE = 0.62  # of the height of a line of text, in units of the diagram
+MOST = 12  # methods whose names find room at both ends of a line
 
 
-def draw(ranking: Ranking, metric: str, title: str, name: Path) -> list[Path]:
-    """As Demsar draws it (JMLR 2006, figure 1): best at the left, bars join what is alike.
-
-    title: what the metric is called.
-    """
+def draw(
+    ranking: Ranking, metric: str, title: str, name: Path, absent: Sequence[str] = ()
+) -> list[Path]:
+    """Average ranks, with what is not told apart. title: what the metric is called. absent: rows
+    that have no rank."""
     order = sorted(ranking.ranks, key=lambda row: ranking.ranks[row])
+    figure = _line(ranking, order) if len(order) <= MOST else _list(ranking, order)
+    data = f"{ranking.data_sets} data sets{left_out(absent)}"
+    about_lines(
+        figure,
+        [
+            f"{title}: average rank over {data}, 1 is best",
+            f"Friedman p = {ranking.p:.2g}; bars: not told apart (Nemenyi, p < {LEVEL})",
+        ],
+    )
+    drawn = pd.DataFrame({"row": order, "rank": [ranking.ranks[row] for row in order]})
+    return save(figure, name.with_name(f"{name.name}-ranks-{file_name(metric)}"), drawn)
+
+
+def _list(ranking: Ranking, order: Sequence[str]) -> Figure:
+    """Of many methods: a row each, the best on top; bars at the right join what is alike."""
+    figure, (panel,) = new_figure(1, 1, 0.9 + 0.17 * len(order))
+    cliques, last = ranking.cliques(), len(order)
+    place = {row: height for height, row in enumerate(order)}
+    ranks = [ranking.ranks[row] for row in order]
+    panel.plot(ranks, range(last), color="black", marker="o", markersize=3, linestyle="none")
+    step = 0.02 * last
+    for number, clique in enumerate(cliques):
+        at = max(ranks) + step * (2 + number)
+        ends = [place[clique[0]] - 0.25, place[clique[-1]] + 0.25]
+        panel.plot([at, at], ends, color="black", linewidth=1.6, solid_capstyle="butt")
+    panel.plot([1, 1 + ranking.critical], [-1, -1], color="black", linewidth=1.2)
+    words = f" critical difference {ranking.critical:.2f}"
+    panel.text(1 + ranking.critical, -1, words, ha="left", va="center", fontsize=6)
+    panel.set_yticks(range(last), order)
+    panel.set_ylim(last - 0.4, -1.8)
+    panel.grid(visible=False, axis="y")
+    panel.set_xlabel("average rank")
+    return figure
+
+
+def _line(ranking: Ranking, order: Sequence[str]) -> Figure:
+    """As Demsar draws it (JMLR 2006, figure 1): best at the left, bars join what is alike."""
     half = -(-len(order) // 2)
     cliques = ranking.cliques()
     figure, (panel,) = new_figure(1, 1, 0.75 + 0.17 * half + 0.07 * len(cliques))
@@ -47,12 +88,4 @@ def draw(ranking: Ranking, metric: str, title: str, name: Path) -> list[Path]:
         ends = [ranking.ranks[clique[0]] - 0.03, ranking.ranks[clique[-1]] + 0.03]
         panel.plot(ends, [-0.3 - 0.35 * place] * 2, color="black", linewidth=2.4)
     panel.set_xlim(1 - 0.75 * (last - 1), last + 0.75 * (last - 1))
-    about_lines(
-        figure,
-        [
-            f"{title}: average rank over {ranking.data_sets} data sets, 1 is best",
-            f"Friedman p = {ranking.p:.2g}; bars: not told apart (Nemenyi, p < {LEVEL})",
-        ],
-    )
-    drawn = pd.DataFrame({"row": order, "rank": [ranking.ranks[row] for row in order]})
-    return save(figure, name.with_name(f"{name.name}-ranks-{file_name(metric)}"), drawn)
+    return figure

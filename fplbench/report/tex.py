@@ -81,7 +81,8 @@ def _fields(table: Layout, siunitx: bool) -> dict[str, object]:
 
 
 def label(row: Row) -> str:
-    return latex(row.label) + (_dagger(row.fewer) if row.fewer else "")
+    text = latex(row.label) + (_dagger(row.fewer) if row.fewer else "")
+    return f"{{}}{text}" if text[:1] in ("[", "*") else text  # else an argument of the rule before
 
 
 def entry(entry: Entry, row: Row) -> str:

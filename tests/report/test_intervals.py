@@ -84,7 +84,7 @@ def test_a_method_that_lost_a_seed_is_compared_with_none(tmp_path: Path) -> None
         record = make_record("fedotp", "digits", "personal", seed)
         (write_stopped if seed == 0 else write_done)(store, record)
     one = row(tables(tmp_path)["personal-digits-intervals"], "Local, FedOTP")
-    assert (one["mean"].fewer, one["to_best"].text, one["p"].text) == (True, "--", "--")
+    assert (one["mean"].fewer, one["to_best"].text, one["p"].text) == (True, "not ranked", "")
 
 
 def test_one_seed_has_the_interval_over_its_clients_alone(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_one_seed_has_the_interval_over_its_clients_alone(tmp_path: Path) -> Non
     write_stopped(store, make_record("fedotp", "digits", "personal", 0))
     (only,) = tables(tmp_path)["personal-digits-intervals"].rows
     texts = [entry.text for entry in only.entries]
-    assert (texts[0], texts[1], texts[3:]) == ("70.0", "--", ["--", "--"])
+    assert (texts[0], texts[1], texts[3:]) == ("70.0", "one seed", ["not ranked", ""])
     assert only.entries[2].low == pytest.approx(64, abs=1)
 
 
@@ -152,3 +152,25 @@ def test_the_mean_of_the_middle_half_is_scipys(shape: tuple[int, ...]) -> None:
     scores = np.random.default_rng(3).normal(size=shape)
     flat = scores.reshape(*shape[:-2], -1)
     np.testing.assert_allclose(module._iqm(scores), trim_mean(flat, 0.25, axis=-1), rtol=1e-13)
+
+
+def test_a_long_table_is_one_for_each_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_values(tmp_path, {"zeroshot": [60.0] * 3, "coop": [70.0, 73.0, 71.0]})
+    whole = tables(tmp_path)
+    monkeypatch.setattr(module, "LONGEST", 1)
+    cut = tables(tmp_path)
+    assert list(whole) == ["personal-digits-intervals"]
+    assert "personal-digits-local-intervals" in cut
+    assert [row.label for table in cut.values() for row in table.rows] == [
+        row.label for row in whole["personal-digits-intervals"].rows
+    ]
+
+
+def test_numbers_that_were_run_are_not_said_to_be_missing(tmp_path: Path) -> None:
+    store_values(tmp_path, {"zeroshot": [60.0], "coop": [70.0]})
+    table = tables(tmp_path)["personal-digits-intervals"]
+    found = row(table, "Local, CoOp (local)")
+    assert (found["over_seeds"].text, found["to_best"].text) == ("one seed", "not ranked")
+    assert not any(note.startswith("--") for note in table.notes)

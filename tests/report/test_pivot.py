@@ -176,3 +176,26 @@ def test_siunitx_tables_compile(comparison: Path, swept: Path, tmp_path: Path) -
         assert done.returncode == 0, done.stdout[-2000:]
         assert "Overfull" not in done.stdout
     assert r"S[table-format=3.1(2)]" in (out / "method-by-alpha-local.tex").read_text()
+
+
+def test_two_methods_of_one_title_are_two_rows(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for method, value in (("coop", 40.0), ("promptfl", 90.0)):
+        for seed in range(2):
+            metrics = {"local": Metric(mean=value + seed)}
+            write_done(store, make_record(method, "digits", "personal", seed, metrics=metrics))
+    titles = {"coop": "Same", "promptfl": "Same"}
+    layout = pivot(load_results(tmp_path), titles, Pivot(("method",), ("dataset",), ("local",), {}))
+    assert texts(layout) == {"Same, coop": ["40.5"], "Same, promptfl": ["90.5"]}
+
+
+def test_a_caption_counts_the_seeds_of_each_column(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for data, seeds in (("digits", 2), ("shapes", 4)):
+        for method in ("coop", "promptfl"):
+            for seed in range(seeds):
+                metrics = {"local": Metric(mean=50.0 + seed)}
+                write_done(store, make_record(method, data, "personal", seed, metrics=metrics))
+    caption = table(tmp_path, "method", "dataset").caption
+    assert "over 2 or 4 seeds" in caption
+    assert "t-tests over the seeds" in caption

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from make_records import TITLES, make_record, write_done, write_stopped
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from fplbench.errors import UserError
 from fplbench.records.record import Metric
 from fplbench.records.results import load_results
 from fplbench.records.store import Store
-from fplbench.report import over_sets, partitions, sweeps
+from fplbench.report import over_sets, partitions, ranks, sweeps
 from fplbench.report.figures import pareto_front
-from fplbench.report.looks import COLUMN, PAGE, looks
+from fplbench.report.looks import COLUMN, PAGE, looks, save
 from fplbench.report.plots import page as plots_page
 from fplbench.report.plots import write_plots
+from fplbench.report.significance import ranking
 
 HEADLINE = ("local", "base", "novel", "hm", "cm")
 MANY = {f"m{place:02}": f"Method {place}" for place in range(20)}
@@ -273,3 +277,33 @@ def test_classes_of_a_partition_stand_in_the_data_sets_order(held: list[set[int]
 
 def test_classes_that_clients_do_not_share_stand_client_by_client() -> None:
     assert partitions.in_order([["c", "d"], ["a", "b"]]) == ["c", "d", "a", "b"]
+
+
+def test_many_ranks_are_a_list_and_who_has_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    values = pd.DataFrame(
+        {f"method {i}": 50 + i + rng.normal(size=6) for i in range(33)},
+        index=[f"data {i}" for i in range(6)],
+    )
+    found = ranking(values)
+    assert found is not None
+    figures: list[Figure] = []
+
+    def kept(figure: Figure, name: Path, drawn: pd.DataFrame) -> list[Path]:
+        figures.append(figure)
+        return save(figure, name, drawn)
+
+    monkeypatch.setattr(ranks, "save", kept)
+    assert all(
+        path.exists() for path in ranks.draw(found, "local", "Local", tmp_path / "x", ["Late"])
+    )
+    (figure,) = figures
+    (panel,) = figure.axes
+    FigureCanvasAgg(figure).draw()
+    names = panel.get_yticklabels()
+    assert len(names) == 33
+    boxes = [text.get_window_extent() for text in names]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+    assert "without Late, not run with all of them" in " ".join(figure.get_suptitle().split())

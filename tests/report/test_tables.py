@@ -10,8 +10,10 @@ from fplbench.records.record import Metric
 from fplbench.records.results import load_results
 from fplbench.records.store import Store
 from fplbench.report.entries import Entry
-from fplbench.report.layout import Layout
+from fplbench.report.escape import beyond_pdflatex, latex
+from fplbench.report.layout import Layout, Row
 from fplbench.report.tables import layouts, write_tables
+from fplbench.report.tex import label
 
 
 def headline(root: Path) -> Layout:
@@ -440,3 +442,53 @@ def test_the_commands_that_make_a_tables_cells_are_comments_below_and_end_nowher
     text = (tmp_path / "tables.md").read_text()
     assert said in text
     assert text.count("<!--") == text.count("-->") == text.count("\n-->\n") > 0
+
+
+def test_bold_says_among_whom_where_some_methods_lack_seeds(tmp_path: Path) -> None:
+    store_values(tmp_path, {"promptfl": [70.0, 71.0, 70.5], "coop": [60.0, 60.5, 60.2]})
+    caption = headline(tmp_path).caption
+    assert "Bold: the best of a column and those" in caption
+    store_values(tmp_path, {"fedpgp": [90.0, 91.0]})
+    assert marks(tmp_path) == {"PromptFL": "best", "CoOp (local)": "", "FedPGP": ""}
+    caption = headline(tmp_path).caption
+    assert "Bold: the best of a column among methods with all the seeds and those" in caption
+
+
+def test_a_rank_that_lacks_a_seed_says_so_and_no_more(tmp_path: Path) -> None:
+    for data in ("digits", "shapes", "dtd"):
+        every = {"promptfl": 70.0, "coop": 60.0, "fedpgp": 80.0, "zeroshot": 50.0, "fedotp": 65.0}
+        for method, value in every.items():
+            for seed in range(2 if (method, data) == ("fedpgp", "dtd") else 3):
+                metrics = {"local": Metric(mean=value + seed)}
+                write_done(
+                    Store(tmp_path), make_record(method, data, "personal", seed, metrics=metrics)
+                )
+    (rank,) = [x for x in layouts(load_results(tmp_path), TITLES) if x.kind == "rank"]
+    assert "part.: not every seed on every data set, so not ranked: FedPGP." in rank.notes
+
+
+def test_every_metric_stands_in_some_table(tmp_path: Path) -> None:
+    """As of a federation over several data sets, or with new clients."""
+    heads = ("local", "global", "new_local", "new_global", "tuned_local", "tuned_global")
+    names = (*heads, "base/digits", "global/shapes", "domain/photo", "local_own")
+    for data in ("digits", "shapes"):
+        metrics = {name: Metric(mean=50.0) for name in names}
+        record = make_record("coop", data, "personal", metrics=metrics, headline=list(heads))
+        write_done(Store(tmp_path), record)
+    found = layouts(load_results(tmp_path), TITLES)
+    one_by_one = {
+        q for x in found if x.kind in ("headline", "domains", "more") for q in x.quantities
+    }
+    assert one_by_one == set(names)
+    averages = [x for x in found if x.kind == "average"]
+    assert [q for x in averages for q in x.quantities] == list(heads)
+    assert len({x.name for x in averages}) == 2
+
+
+def test_a_label_that_latex_would_take_for_an_argument_is_kept_from_it() -> None:
+    for text in ("[CoOp] x", "*best", "CoOp"):
+        shown = label(Row(text, []))
+        assert shown == (text if text == "CoOp" else f"{{}}{text}")
+    for name in ("\u0111", "\u00f0", "\u0105"):
+        assert beyond_pdflatex(latex(name))
+    assert not beyond_pdflatex(latex("caf\u00e9 \u0142 \u0161"))

@@ -163,7 +163,7 @@ function entryOf([text, , std, seeds, fewer, mark], { kind, decimals }) {
           make("span", { class: "unseen" }, ` over ${plural(seeds, "seed")} only`),
         )
       : null,
-    mark ? make("span", { class: "unseen" }, " (best, or not told from the best)") : null,
+    mark ? make("span", { class: "unseen" }, " (best of those ranked, or not told from it)") : null,
   );
 }
 
