@@ -114,8 +114,8 @@ def task(classnames: tuple[str, ...] = CLASSES, dtype: torch.dtype = torch.float
     return PromptTask(text, classnames, TEMPLATES, scale, visual=visual)
 
 
-def task_on(device: torch.device) -> PromptTask:
-    """The task of CLASSES on a device, with towers of its own."""
+def task_on(device: torch.device, classnames: tuple[str, ...] = CLASSES) -> PromptTask:
+    """The task of a class list on a device, with towers of its own."""
     tiny = backbone()
     model = copy.deepcopy(tiny.model)
     for part in model.modules():
@@ -125,7 +125,7 @@ def task_on(device: torch.device) -> PromptTask:
             part._buffers[key] = value.to(device)
     text = TextTower(model, tiny.tokenizer)
     scale = tiny.logit_scale.to(device)
-    return PromptTask(text, CLASSES, TEMPLATES, scale, visual=model.visual)
+    return PromptTask(text, classnames, TEMPLATES, scale, visual=model.visual)
 
 
 @dataclass(frozen=True)
