@@ -23,12 +23,15 @@ def shares(
     lead: float = 0.0,
     spreads: tuple[float, ...] = (1.0,) * METHODS,
     zero_shot: bool = False,
+    equals: int = METHODS,
 ) -> tuple[float, float]:
-    """Of the tables: in which the first method is marked alone; in which any is left out.
+    """Of the tables: in which the first method is marked alone; in which any of the equals is left
+    out.
 
     Numbers are in standard deviations of the residual. The seed's own share, of twice that, is
     common to all trained methods. lead: of the first method. spreads: of each method. zero_shot:
-    a last row that is as good as the others and does not move.
+    a last row that is as good as the others and does not move. equals: how many methods there are
+    at the top; the others lie a hundred below.
     """
     rng = np.random.default_rng([seeds, int(10 * lead), int(10 * sum(spreads)), zero_shot])
     trained = [True] * METHODS + [False] * zero_shot
@@ -38,30 +41,33 @@ def shares(
             spreads
         ).reshape(-1, 1)
         values[0] += lead
+        values[equals:] -= 100
         rows = [*values, *([np.zeros(seeds)] if zero_shot else [])]
         found = against_best([dict(enumerate(row)) for row in rows], trained)
         left = [told(one) for one in found]
         alone += not left[0] and sum(left) == len(rows) - 1
-        out += any(left)
+        out += any(left[:equals] + left[METHODS:])
     return alone / TABLES, out / TABLES
 
 
 @pytest.mark.slow
 def test_bold_has_power_and_a_known_rate_of_error() -> None:
-    print("\n| seeds | 2 sd | 3 sd | 5 sd | equal | unequal spread | zero-shot beside |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("\n| seeds | 2 sd | 3 sd | 5 sd | equal | one unsteady | two unsteady | with zero-shot |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     power = {}
     for seeds in (3, 5, 8):
         power[seeds] = [shares(seeds, lead)[0] for lead in (2, 3, 5)]
         wrong = [
             shares(seeds)[1],
             shares(seeds, spreads=(3.0, 1.0, 1.0, 1.0, 1.0))[1],
+            shares(seeds, spreads=(10.0, 10.0, 1.0, 1.0, 1.0), equals=2)[1],
             shares(seeds, zero_shot=True)[1],
         ]
         print(f"| {seeds} | " + " | ".join(f"{x:.3f}" for x in [*power[seeds], *wrong]) + " |")
         assert wrong[0] <= 0.05 + SLACK
         assert wrong[1] <= (0.10 if seeds == 3 else 0.05 + SLACK)
-        assert wrong[2] <= 0.10
+        assert wrong[2] <= 0.15  # their own seeds tell their variance, with others' certainty
+        assert wrong[3] <= 0.10
     # A paired t-test corrected by Holm marked 6 %, 74 % and 99.5 % of the leads of 3.
     assert power[3][1] > 0.4
     assert power[5][1] > 0.8
