@@ -4,50 +4,23 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
-from fplbench import rng
-from fplbench.engine import newcomers
-from fplbench.engine.by_image import is_mean
-from fplbench.engine.fit import setup_of
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
-from fplbench.grid.validation import held_out
+from fplbench.grid.tried import Problems, try_runs, try_splits, try_strategies
 from fplbench.method import Method
 from fplbench.plugins.base import Settings, refusals
 from fplbench.plugins.registry import Found, usual
 from fplbench.plugins.written import Swept, read, takes_text
 from fplbench.scenario import Scenario
 from fplbench.spec import FLAGS, OWN, Cell, Json, Request, Training
-from fplbench.split.check import faults
-from fplbench.split.options import clients_of
-from fplbench.strategy import Strategy, learner_of, refusal
-
-FEW = 4
-"""Classes on which it is tried whether a loss can be taken apart into images."""
-
-
-@dataclass
-class _Problems:
-    """Sentences collected until all of a request has been looked at."""
-
-    sentences: list[str] = field(default_factory=list)
-
-    def add(self, error: UserError | str) -> None:
-        text = str(error)
-        if text not in self.sentences:
-            self.sentences.append(text)
-
-    def refuse(self) -> None:
-        if self.sentences:
-            raise UserError("\n".join(self.sentences))
+from fplbench.strategy import Strategy, refusal
 
 
 def expand(
@@ -59,7 +32,7 @@ def expand(
     that partial results of all methods come early. UserError with one line for each thing that
     is wrong. device: the kind that will run them; by default the bench's.
     """
-    problems = _Problems()
+    problems = Problems()
     classes = _look_up(request.methods, bench.methods, problems)
     sets = _look_up(request.datasets, bench.datasets, problems)
     asked = [
@@ -93,10 +66,10 @@ def expand(
             "--precision tf32 exists on NVIDIA's GPUs alone and this run is on the CPU: "
             "use fp32 or bf16."
         )
-    sizes = _try_splits(found, bench, problems)
-    _try_strategies(found, classes, ways, bench, problems)
+    sizes = try_splits(found, bench, problems)
+    try_strategies(found, classes, ways, bench, problems)
     problems.refuse()
-    _try_runs(found, sizes, bench, problems)
+    try_runs(found, sizes, bench, problems)
     problems.refuse()
     return found
 
@@ -105,7 +78,7 @@ def _pairs(
     request: Request,
     methods: dict[str, type[Method]],
     ways: dict[str, type[Strategy]],
-    problems: _Problems,
+    problems: Problems,
 ) -> Iterator[tuple[type[Method], type[Strategy] | None]]:
     """Each method with each strategy, None for its own, where the two go together."""
     for method, name in itertools.product(methods.values(), request.strategies):
@@ -131,7 +104,7 @@ def _places(
     request: Request,
     known: dict[tuple[str, str], type[Scenario]],
     bench: Workbench,
-    problems: _Problems,
+    problems: Problems,
 ) -> Iterator[tuple[Request, _Place]]:
     """Every place of a request with its settings, no list left among them."""
     points = request.points()
@@ -141,7 +114,7 @@ def _places(
                 yield point, _Place(dataset, scenario, backbone, seed)
 
 
-def _look_up(names: Iterable[str], found: Found[Any], problems: _Problems) -> dict[str, type[Any]]:
+def _look_up(names: Iterable[str], found: Found[Any], problems: Problems) -> dict[str, type[Any]]:
     chosen = {}
     for name in names:
         try:
@@ -163,7 +136,7 @@ def _check_options(
     request: Request,
     scenarios: dict[str, type[Scenario]],
     ways: dict[str, type[Strategy]],
-    problems: _Problems,
+    problems: Problems,
 ) -> None:
     """A flag that nothing chosen knows would be ignored in silence; it is refused."""
     known = {name for cls in scenarios.values() for name in cls.Config.model_fields}
@@ -182,7 +155,7 @@ def _check_sets(
     methods: dict[str, type[Method]],
     scenarios: dict[str, type[Scenario]],
     ways: dict[str, type[Strategy]],
-    problems: _Problems,
+    problems: Problems,
 ) -> None:
     """A setting must be somebody's, and must not be two things at once."""
     kinds: dict[str, dict[str, type[Any]]] = {
@@ -255,7 +228,7 @@ def _scenarios(
     dataset: str,
     scenario: type[Scenario],
     bench: Workbench,
-    problems: _Problems,
+    problems: Problems,
 ) -> list[Scenario]:
     wanted = request.options | _asked(request, scenario.name)
     given = {k: v for k, v in wanted.items() if k in scenario.Config.model_fields}
@@ -274,7 +247,7 @@ def _cell(
     method: type[Method],
     strategy: type[Strategy] | None,
     place: _Place,
-    problems: _Problems,
+    problems: Problems,
 ) -> Cell | None:
     name, wanted = method.name, _asked(request, method.name)
     asked = {k: v for k, v in (request.options | wanted).items() if k in Training.model_fields}
@@ -319,80 +292,6 @@ def _resolved(config: type[Settings], given: Json) -> Json:
     return config(**read(config, given)).model_dump(mode="json")
 
 
-def _explain(error: ValidationError, of: str, problems: _Problems) -> None:
+def _explain(error: ValidationError, of: str, problems: Problems) -> None:
     for sentence in refusals(error, of):
         problems.add(sentence)
-
-
-def _try_strategies(
-    cells: list[Cell],
-    methods: dict[str, type[Method]],
-    ways: dict[str, type[Strategy]],
-    bench: Workbench,
-    problems: _Problems,
-) -> None:
-    """Ask each strategy about the tensors that it is to carry."""
-    tried = set()
-    for cell in cells:
-        if cell.strategy == OWN or (cell.method, cell.strategy, cell.backbone) in tried:
-            continue
-        tried.add((cell.method, cell.strategy, cell.backbone))
-        kind, way = methods[cell.method], ways[cell.strategy]
-        learner = kind(kind.Config(**cell.settings))
-        classes = np.arange(len(bench.data(cell.dataset).classnames))
-        task_of = bench.task_for(cell.backbone, cell.dataset)
-        specs = learner.init(task_of(classes), rng.generator(cell.seed, "init"))
-        made = way(way.Config(**cell.strategy_settings), learner)
-        why = made.refusal(specs)
-        if why is None and made.by_image and not is_mean(learner, task_of(classes[:FEW])):
-            why = "its loss is no mean over images, of which it takes one at a time"
-        if why is not None:
-            problems.add(f"{cell.method} does not go with the strategy {cell.strategy}: {why}.")
-
-
-def _try_runs(
-    cells: list[Cell], sizes: Mapping[_Split, list[int]], bench: Workbench, problems: _Problems
-) -> None:
-    """Ask each method, and the strategy around it, about the runs that it is for."""
-    for cell in cells:
-        setup = setup_of(cell.seed, sizes[_split_of(cell)], cell.training)
-        made = bench.method(cell).set_up(setup)
-        for why in (made.unfit(), learner_of(made).unfit()):
-            if why is not None:
-                problems.add(f"{cell.label()}: {why}.")
-
-
-_Split = tuple[str, str, str, int, str, float]
-
-
-def _split_of(cell: Cell) -> _Split:
-    of_training = (cell.training.evaluate_on, cell.training.new_clients)
-    settings = json.dumps(cell.scenario_settings)
-    return (cell.dataset, cell.scenario, settings, cell.seed, *of_training)
-
-
-def _try_splits(
-    cells: list[Cell], bench: Workbench, problems: _Problems
-) -> dict[_Split, list[int]]:
-    """Make each split once, so that one that cannot be made is refused before the first cell; how
-    many training images each client has."""
-    sizes: dict[_Split, list[int]] = {}
-    tried = set()
-    for cell in cells:
-        key = _split_of(cell)
-        if key in tried:
-            continue
-        tried.add(key)
-        data, where = bench.data(cell.dataset), f"seed {cell.seed}"
-        if cell.training.evaluate_on == "validation":
-            data, where = held_out(data, cell.seed)[0], f"{where}, validation images held out"
-        try:
-            made = clients_of(bench.scenario(cell), data, cell.seed)
-            sizes[key] = [len(rows) for rows in made.train_rows]
-            newcomers.choose(len(sizes[key]), cell.training.new_clients, cell.seed)
-            wrong = [f"the scenario breaks its contract: {fault}" for fault in faults(made, data)]
-        except UserError as error:
-            wrong = [str(error).rstrip(".")]
-        for sentence in wrong:
-            problems.add(f"{cell.dataset}, {cell.scenario}, {where}: {sentence}.")
-    return sizes

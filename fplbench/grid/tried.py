@@ -1,0 +1,116 @@
+"""What is tried before anything starts: splits, what a strategy would carry, and the runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fplbench import rng
+from fplbench.engine import newcomers
+from fplbench.engine.by_image import is_mean
+from fplbench.engine.fit import setup_of
+from fplbench.errors import UserError
+from fplbench.features.stock import Workbench
+from fplbench.grid.validation import held_out
+from fplbench.method import Method
+from fplbench.spec import OWN, Cell
+from fplbench.split.check import faults
+from fplbench.split.options import clients_of
+from fplbench.strategy import Strategy, learner_of
+
+FEW = 4
+"""Classes on which it is tried whether a loss can be taken apart into images."""
+
+
+@dataclass
+class Problems:
+    """Sentences collected until all of a request has been looked at."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    def add(self, error: UserError | str) -> None:
+        text = str(error)
+        if text not in self.sentences:
+            self.sentences.append(text)
+
+    def refuse(self) -> None:
+        if self.sentences:
+            raise UserError("\n".join(self.sentences))
+
+
+def try_strategies(
+    cells: list[Cell],
+    methods: dict[str, type[Method]],
+    ways: dict[str, type[Strategy]],
+    bench: Workbench,
+    problems: Problems,
+) -> None:
+    """Ask each strategy about the tensors that it is to carry."""
+    tried = set()
+    for cell in cells:
+        if cell.strategy == OWN or (cell.method, cell.strategy, cell.backbone) in tried:
+            continue
+        tried.add((cell.method, cell.strategy, cell.backbone))
+        kind, way = methods[cell.method], ways[cell.strategy]
+        learner = kind(kind.Config(**cell.settings))
+        classes = np.arange(len(bench.data(cell.dataset).classnames))
+        task_of = bench.task_for(cell.backbone, cell.dataset)
+        specs = learner.init(task_of(classes), rng.generator(cell.seed, "init"))
+        made = way(way.Config(**cell.strategy_settings), learner)
+        why = made.refusal(specs)
+        if why is None and made.by_image and not is_mean(learner, task_of(classes[:FEW])):
+            why = "its loss is no mean over images, of which it takes one at a time"
+        if why is not None:
+            problems.add(f"{cell.method} does not go with the strategy {cell.strategy}: {why}.")
+
+
+def try_runs(
+    cells: list[Cell], sizes: Mapping[_Split, list[int]], bench: Workbench, problems: Problems
+) -> None:
+    """Ask each method, and the strategy around it, about the runs that it is for."""
+    for cell in cells:
+        made = bench.method(cell)
+        parts = {type(part) for part in (made, learner_of(made))}
+        if all(part.unfit is Method.unfit for part in parts):
+            continue  # of very many clients it takes a while to know who takes part when
+        made = made.set_up(setup_of(cell.seed, sizes[_split_of(cell)], cell.training))
+        for why in (made.unfit(), learner_of(made).unfit()):
+            if why is not None:
+                problems.add(f"{cell.label()}: {why}.")
+
+
+_Split = tuple[str, str, str, int, str, float]
+
+
+def _split_of(cell: Cell) -> _Split:
+    of_training = (cell.training.evaluate_on, cell.training.new_clients)
+    settings = json.dumps(cell.scenario_settings)
+    return (cell.dataset, cell.scenario, settings, cell.seed, *of_training)
+
+
+def try_splits(cells: list[Cell], bench: Workbench, problems: Problems) -> dict[_Split, list[int]]:
+    """Make each split once, so that one that cannot be made is refused before the first cell; how
+    many training images each client has."""
+    sizes: dict[_Split, list[int]] = {}
+    tried = set()
+    for cell in cells:
+        key = _split_of(cell)
+        if key in tried:
+            continue
+        tried.add(key)
+        data, where = bench.data(cell.dataset), f"seed {cell.seed}"
+        if cell.training.evaluate_on == "validation":
+            data, where = held_out(data, cell.seed)[0], f"{where}, validation images held out"
+        try:
+            made = clients_of(bench.scenario(cell), data, cell.seed)
+            sizes[key] = [len(rows) for rows in made.train_rows]
+            newcomers.choose(len(sizes[key]), cell.training.new_clients, cell.seed)
+            wrong = [f"the scenario breaks its contract: {fault}" for fault in faults(made, data)]
+        except UserError as error:
+            wrong = [str(error).rstrip(".")]
+        for sentence in wrong:
+            problems.add(f"{cell.dataset}, {cell.scenario}, {where}: {sentence}.")
+    return sizes
