@@ -74,16 +74,6 @@ class FedPHAHE(Method):
 
     config: Config
 
-    def unfit(self) -> str | None:
-        config = self.config
-        removed = int(config.n_ctx * (1 - config.ratio))
-        if removed or config.ctx_init or config.ratio == 1 or config.projector == "published":
-            return None
-        return (
-            f"of {config.n_ctx} vectors the ratio {config.ratio:g} removes none, so nothing would "
-            "be projected; choose a smaller one (--set fedpha_he.ratio=...)"
-        )
-
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         least, most = self.config.shortest, self.config.longest
         shared = start_context(self.config, task, generator)
