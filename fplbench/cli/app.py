@@ -9,7 +9,7 @@ import importlib
 import io
 import sys
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -62,7 +62,7 @@ def command_line(asked: str | None) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    app.callback()(lambda: None)  # else an app of one command takes no command's name
+    app.callback()(_about)  # without one an app of one command takes no command's name
     for name in [asked] if asked in COMMANDS else COMMANDS:
         module, _, attribute = COMMANDS[name].partition(":")
         command = getattr(importlib.import_module(f"fplbench.cli.{module}"), attribute)
@@ -71,6 +71,21 @@ def command_line(asked: str | None) -> typer.Typer:
         else:
             app.command(name)(command if name in AS_TYPED else at_home(command))
     return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fplbench {version('fplbench')}")
+        raise typer.Exit
+
+
+def _about(
+    shown: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit."),
+    ] = False,
+) -> None:
+    """What stands before every command."""
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ def show(
     from fplbench.data.prepare import prepared
     from fplbench.data.progress import on_console
 
-    (cls,) = overview.there([name], plugins or [], data_root)
+    cls = overview.the_one(name, plugins or [], data_root)
     path = output or Path(f"{overview.as_file(cls.name)}-sheet.png")
     require_writable(path.parent, OUT)
     with on_console(err)(f"examining {cls.name}") as progress:
@@ -146,7 +146,7 @@ def partition(
     from fplbench.split.options import clients_of
 
     options = {name: written(text) for name, text in flags.given(SCENARIO, given).items()}
-    (cls,) = overview.there([name], plugins or [], data_root)
+    cls = overview.the_one(name, plugins or [], data_root)
     scenarios = registry.scenarios(plugins or [])
     chosen = holdings.chosen_scenario(
         scenarios,

@@ -24,6 +24,7 @@ from rich.text import Text
 import fplbench
 from fplbench.clip import hub
 from fplbench.data.on_disk import data_root
+from fplbench.data.reading import missing_of
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.grid.preset import presets
@@ -63,7 +64,7 @@ def examine(plugins: Sequence[Path], root: Path | None) -> Machine:
     """Look at the weights, the network and the data sets."""
     datasets = registry.datasets(plugins).classes
     every = {name: cls for name, cls in datasets.items() if not cls.wants}
-    reasons = {name: cls().missing(root) for name, cls in every.items()}
+    reasons = {name: missing_of(cls, root) for name, cls in every.items()}
     return Machine(
         weights=hub.all_kept(),
         offline=hub.unreachable(),

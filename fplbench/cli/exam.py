@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fplbench.cli.consoles import out
 from fplbench.cli.options import Plugins
+from fplbench.errors import UserError
 
 if TYPE_CHECKING:
     from fplbench.contract.room import Candidate
@@ -26,8 +28,15 @@ def exam(
     from fplbench.plugins import registry
     from fplbench.plugins.base import chosen
 
-    strategy = chosen(registry.strategies(plugins or []).classes, name)
-    kind = strategy or registry.methods(plugins or []).get(name)
+    strategies, methods = registry.strategies(plugins or []), registry.methods(plugins or [])
+    for broken in (*strategies.broken, *methods.broken):
+        if broken.name == name:
+            raise UserError(f"{name!r} ({broken.origin}) cannot be used: {broken.error}")
+    strategy = chosen(strategies.classes, name)
+    near = difflib.get_close_matches(name, [*strategies.classes, *methods.classes], n=1, cutoff=0.6)
+    if strategy is None and near and near[0] in strategies.classes:
+        raise UserError(f"There is no method or strategy {name!r}; did you mean {near[0]!r}?")
+    kind = strategy or methods.get(name)
     candidate, failed, tried = None, 0, 0
     for verdict in examine(kind):
         if verdict.candidate != candidate:

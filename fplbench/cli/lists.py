@@ -14,6 +14,7 @@ from rich.text import Text
 
 from fplbench.cli.consoles import out
 from fplbench.cli.options import DataRoot, Plugins
+from fplbench.data.reading import missing_of
 from fplbench.errors import UserError
 from fplbench.plugins import registry
 
@@ -93,7 +94,7 @@ def _methods(methods: Found[Method] | Found[Strategy]) -> Table:
 def _datasets(datasets: Found[Dataset], scenarios: Found[Scenario], root: Path | None) -> Table:
     table = _table("name", "scenario", "here", "what it is", "from")
     for name, cls in datasets.classes.items():
-        here = "" if cls.wants else "yes" if cls().missing(root) is None else "no"
+        here = "" if cls.wants else "yes" if missing_of(cls, root) is None else "no"
         what, name = cls.summary, f"{name}:{cls.wants}" if cls.wants else name
         usual = registry.usual(cls, scenarios)
         _row(table, name, usual, here, what, datasets.origins[cls.name])

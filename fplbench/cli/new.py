@@ -82,6 +82,10 @@ def new(
     """Write a file with a plug-in that works as it is, and say how to try it."""
     if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(f"{name!r} is no name: take small letters, digits and underscores.")
+    plural = f"{kind.value[:-1]}ies" if kind.value.endswith("y") else f"{kind.value}s"
+    built_in = resources.files("fplbench").joinpath(plural, f"{name}.py")
+    if name in ("all", "own") or built_in.is_file():
+        raise UserError(f"{name!r} is taken: `fplbench list {plural}` shows the names that are.")
     file = folder / f"{name}.py"
     if file.exists():
         raise UserError(f"{file} is there already: take another name or another --out.")

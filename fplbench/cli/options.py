@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -77,8 +77,17 @@ def assignments(texts: list[str]) -> dict[str, Any]:
             raise UserError(
                 f"--set {text}: write KEY=VALUE, METHOD.KEY=VALUE or SCENARIO.KEY=VALUE."
             )
+        if key.strip() in found:
+            raise UserError(f"--set {key.strip()} is given twice: give it one value, or a list.")
         found[key.strip()] = written(value.strip())
     return found
+
+
+def no_key_twice(options: Mapping[str, Any], sets: Mapping[str, Any]) -> None:
+    """UserError where a setting is given as a flag and by --set, of which one would be lost."""
+    for key in options.keys() & sets.keys():
+        flag = key.replace("_", "-")
+        raise UserError(f"{key} is given twice, as --{flag} and by --set: leave one of them out.")
 
 
 Command = TypeVar("Command", bound=Callable[..., None])

@@ -23,6 +23,7 @@ from fplbench.cli.options import (
     home,
     listed,
     listed_seeds,
+    no_key_twice,
 )
 from fplbench.errors import UserError
 from fplbench.machine.caches import CACHE, cache_folder
@@ -129,14 +130,16 @@ def run(
         "seeds": listed_seeds(seeds),
     }
     options = {name: swept(text) for name, text in flags.given(SETTINGS, given).items()}
-    if validation:
-        options["evaluate_on"] = "validation"
+    if validation and options.setdefault("evaluate_on", "validation") != "validation":
+        raise UserError("--validation and --evaluate-on say two things: leave one of them out.")
+    sets = assignments(settings or [])
+    no_key_twice(options, sets)
     request = _request(
         preset,
         grid,
         {name: values for name, values in axes.items() if values is not None},
         options,
-        assignments(settings or []),
+        sets,
         tuned,
     )
     if not math.isfinite(checkpoint):

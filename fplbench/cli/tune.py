@@ -23,6 +23,7 @@ from fplbench.cli.options import (
     home,
     listed,
     listed_seeds,
+    no_key_twice,
 )
 from fplbench.cli.run import EXECUTORS, SETTINGS, asked_for
 from fplbench.errors import UserError
@@ -113,13 +114,11 @@ def tune(
         "backbones": listed(backbone, "--backbone"),
         "seeds": listed_seeds(tune_seeds),
     }
-    asked = asked_for(
-        preset,
-        grid,
-        {name: values for name, values in axes.items() if values is not None},
-        {name: swept(text) for name, text in flags.given(SETTINGS, given).items()},
-        assignments(settings or []),
-    )
+    options = {name: swept(text) for name, text in flags.given(SETTINGS, given).items()}
+    sets = assignments(settings or [])
+    no_key_twice(options, sets)
+    chosen = {name: values for name, values in axes.items() if values is not None}
+    asked = asked_for(preset, grid, chosen, options, sets)
     _refuse(asked)
     search.require(budget)
     place = Place(
@@ -144,6 +143,7 @@ def tune(
     devices, store = where.devices(device), Store(output)
     whole = asked.model_copy(update={"options": {**asked.options, **of.VALIDATION}})
     bench, base = say.opened(whole, place, where, devices, jobs)
+    of.require_metric(metric, [job.cell for job in base], bench)
     trials: list[of.Trial] = []
     known: dict[str, Job] = {}
     before: dict[str, str] = {}

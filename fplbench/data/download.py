@@ -20,11 +20,13 @@ from fplbench.data.archives import is_archive, unpack
 from fplbench.data.on_disk import Download, OnDisk, data_root
 from fplbench.data.progress import Progress, Watch
 from fplbench.errors import UserError
+from fplbench.records.atomic import writing
 
 BLOCK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
 WAITS = (1.0, 4.0, 15.0, 60.0)  # seconds before each further try; only tries without a byte count
 ASIDE = ".downloads"
+ROOM = "where data sets are kept: make room, or name another --data-root"
 
 # What breaks a connection; HTTPError is a URLError and is looked at before.
 BROKEN = (urllib.error.URLError, http.client.HTTPException, OSError)
@@ -158,14 +160,18 @@ def _append(url: str, partial: Path, start: int, progress: Progress | None) -> N
         done = start if continues else 0
         length = answer.headers.get("Content-Length")
         whole = None if length is None else done + int(length)
-        with partial.open("ab" if continues else "wb") as file:
+        # What the disk refuses is no broken connection, and is not tried again.
+        with writing(partial, ROOM):
+            file = partial.open("ab" if continues else "wb", buffering=0)
+        with file:
             while block := answer.read(BLOCK):
-                file.write(block)
+                with writing(partial, ROOM):
+                    file.write(block)
                 done += len(block)
                 if progress is not None:
                     progress(done, whole or done)
-            file.flush()
-            os.fsync(file.fileno())
+            with writing(partial, ROOM):
+                os.fsync(file.fileno())
     if whole is not None and done < whole:
         raise http.client.HTTPException(f"the connection ended after {done} of {whole} bytes")
 

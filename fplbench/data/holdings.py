@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fplbench.machine.fonts import fit
 from fplbench.plugins.base import refusals
 from fplbench.plugins.registry import Found
 from fplbench.plugins.written import read
+from fplbench.records.atomic import OUT, writing
 from fplbench.scenario import Clients, Scenario
 
 MOST_NAMES = 40  # on an axis; more cannot be read
@@ -84,9 +86,12 @@ def draw(data: Data, made: Clients, title: str, path: Path) -> list[str]:
         axes.set_ylabel("client")
         axes.set_title(title, loc="left")
         figure.colorbar(image, label="training images")
-        path.parent.mkdir(parents=True, exist_ok=True)
         fit(figure)
-        figure.savefig(path, dpi=150)
+        drawn = io.BytesIO()  # a figure that cannot be written must not end inside matplotlib
+        figure.savefig(drawn, dpi=150, format=path.suffix.lstrip(".") or None)
+    with writing(path, OUT):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(drawn.getvalue())
     return [*_summary(held), str(path)]
 
 

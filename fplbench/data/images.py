@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import stat
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,6 +131,8 @@ class Finding:
 def examine(path: Path) -> Finding:
     """Open and decode one file to the last pixel; never raises for a bad one."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            return Finding("is no file", "", b"\0" * 16)
         content = path.read_bytes()
     except FileNotFoundError:
         return Finding("is missing", "", b"\0" * 16)

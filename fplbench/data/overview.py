@@ -14,6 +14,7 @@ from rich.text import Text
 
 from fplbench.data.names import composed
 from fplbench.data.on_disk import OnDisk, data_root
+from fplbench.data.reading import missing_of
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.plugins import registry
@@ -26,12 +27,21 @@ def there(names: Sequence[str], plugins: Sequence[Path], root: Path | None) -> l
     found = registry.datasets(plugins)
     if list(names) == ["all"]:
         every = [cls for cls in found.classes.values() if not cls.wants]
-        return [cls for cls in every if cls().missing(root) is None]
+        return [cls for cls in every if missing_of(cls, root) is None]
+    if "all" in names:
+        raise UserError("`all` stands for every data set that is here: give it alone.")
     classes = [found.get(name) for name in names]
-    absent = [reason for cls in classes if (reason := cls().missing(root)) is not None]
+    absent = [reason for cls in classes if (reason := missing_of(cls, root)) is not None]
     if absent:
         raise UserError("\n".join(absent))
     return classes
+
+
+def the_one(name: str, plugins: Sequence[Path], root: Path | None) -> type[Dataset]:
+    """The data set of this name, for a command that takes one."""
+    if name == "all":
+        raise UserError("This is drawn of one data set: name it in place of `all`.")
+    return there([name], plugins, root)[0]
 
 
 def to_download(names: Sequence[str], plugins: Sequence[Path]) -> list[type[OnDisk]]:
@@ -72,7 +82,7 @@ def overview(plugins: Sequence[Path], root: Path | None) -> RenderableType:
         shown = f"{name}:{cls.wants}" if cls.wants else name
         if not issubclass(cls, OnDisk):
             here = "" if cls.wants else "yes"
-            if not cls.wants and cls().missing(root) is not None:
+            if not cls.wants and missing_of(cls, root) is not None:
                 here = "no"
             table.add_row(*map(Text, (shown, here, "", "", "", cls.summary)))
             continue

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL.Image import Image
@@ -207,14 +208,15 @@ def require_form(path: Path) -> None:
 
 def _of_csv(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
     reader = csv.reader(io.StringIO(text, newline=""))
-    head = [name.strip().lower() for name in next(reader, [])]
+    lines = _lines(path, reader)
+    head = [name.strip().lower() for name in next(lines, [])]
     if not {*COLUMNS} <= {*head}:
         raise UserError(
             f"the partition {path} must begin with the line client,split,image, but it begins "
             f"with {','.join(head)!r}."
         )
     columns = [head.index(name) for name in COLUMNS]
-    for line in reader:
+    for line in lines:
         if not any(line):
             continue
         where = f"{path}, line {reader.line_num}"
@@ -222,6 +224,22 @@ def _of_csv(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
             raise UserError(f"{where} has {len(line)} values, but the first line {len(head)}.")
         client, split, image = (line[column] for column in columns)
         yield client, _split(where, split.strip()), image
+
+
+def _lines(path: Path, reader: Any) -> Iterator[list[str]]:
+    """The rows; UserError for one that csv gives up on."""
+    while True:
+        begins = reader.line_num + 1
+        try:
+            line = next(reader, None)
+        except csv.Error as error:
+            raise UserError(
+                f"{path}, line {begins}: the row that begins there is never ended ({error}); look "
+                "for a quotation mark that stands alone."
+            ) from error
+        if line is None:
+            return
+        yield line
 
 
 def _of_json(path: Path, text: str) -> Iterator[tuple[str, str, str]]:

@@ -20,9 +20,10 @@ import numpy as np
 from fplbench.data.images import BLACK, Finding, ImageFiles, examine
 from fplbench.data.names import readable, twins
 from fplbench.data.progress import Progress
+from fplbench.data.reading import loaded
 from fplbench.dataset import Data, Dataset, Split, together
 from fplbench.errors import UserError
-from fplbench.machine.caches import CACHE
+from fplbench.machine.caches import CACHE, own
 from fplbench.records.atomic import write_aside, writing
 
 READERS = 8
@@ -50,7 +51,8 @@ def checked(
     files: ImageFiles, cache: Path, progress: Progress | None = None, again: bool = False
 ) -> list[Finding]:
     """One finding for each file, in order. again: read also what has not changed."""
-    cache.mkdir(parents=True, exist_ok=True)
+    with writing(cache, CACHE):
+        cache.mkdir(parents=True, exist_ok=True)
     place = hashlib.sha256(str(files.folder.resolve()).encode()).hexdigest()[:12]
     index = cache / f"checked-{place}-{LOOK}.npz"
     known = _read_index(index)
@@ -80,7 +82,7 @@ def prepared(
         alike = twins(whole.classnames)
         return replace(whole, notes=(*whole.notes, *alike))
     cache = cache_of(cls.name, store)
-    data = cls().load(root, cache)
+    data = loaded(cls, root, cache)
     return prepare(data, cache, skip_broken, progress)
 
 
@@ -92,6 +94,7 @@ def cache_of(name: str, store: Path) -> Path:
         word = f"{word[:LONGEST]}-{digest}"
     folder = store / "datasets" / word
     with writing(folder, CACHE):
+        own(store / "datasets")
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -176,7 +179,8 @@ def _refusal(broken: Sequence[str], cache: Path) -> str:
     more = ""
     if len(broken) > SHOWN:
         whole = cache / "unusable.txt"
-        whole.write_text("\n".join(broken) + "\n", encoding="utf-8", errors="backslashreplace")
+        with writing(whole, CACHE):
+            whole.write_text("\n".join(broken) + "\n", encoding="utf-8", errors="backslashreplace")
         more = f"\n  and {len(broken) - SHOWN} more, all of them in {whole}"
     return (
         f"{counted(broken)} cannot be used: repair or remove the files, or leave them out with "
@@ -219,7 +223,7 @@ _Index = dict[str, tuple[Stamp, Finding]]
 def _write_index(path: Path, known: _Index) -> None:
     """File names, faults and oddities as text between zero bytes, which no file name holds."""
     rows = list(known.values())
-    with write_aside(path) as file:
+    with writing(path, CACHE), write_aside(path) as file:
         np.savez(
             file,
             names=_packed(list(known)),

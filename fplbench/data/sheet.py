@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from fplbench.dataset import Data, IntArray
 from fplbench.errors import UserError
 from fplbench.machine.fonts import drawable, file_for
+from fplbench.records.atomic import OUT, writing
 from fplbench.rng import numpy_generator
 
 CELL, GAP, LABEL, HEAD = 96, 4, 150, 22  # pixels
@@ -25,6 +26,7 @@ def draw(data: Data, classes: int, images: int, seed: int, path: Path) -> Path:
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: a contact sheet is a PNG, so let the name end in .png.")
     domains = data.domains or ("",)
+    classes = min(classes, len(data.classnames))
     labels = np.unique(np.linspace(0, len(data.classnames) - 1, classes).round().astype(int))
     if len(labels) * len(domains) * images > MOST:
         raise UserError(
@@ -48,8 +50,9 @@ def draw(data: Data, classes: int, images: int, seed: int, path: Path) -> Path:
                 picture = ImageOps.contain(data.train.images[index], (CELL, CELL))
                 corner = ((CELL - picture.width) // 2, (CELL - picture.height) // 2)
                 page.paste(picture, (left + number * (CELL + GAP) + corner[0], top + corner[1]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page.save(path)
+    with writing(path, OUT):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        page.save(path)
     return path
 
 

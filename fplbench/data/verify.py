@@ -19,6 +19,7 @@ from fplbench.data.names import readable, twins
 from fplbench.data.on_disk import Counts, OnDisk
 from fplbench.data.prepare import cache_of, checked
 from fplbench.data.progress import Progress
+from fplbench.data.reading import loaded
 from fplbench.data.splits import OURS
 from fplbench.data.understood import examples, named
 from fplbench.dataset import Data, Dataset, IntArray, Split
@@ -60,7 +61,7 @@ def verify(
 ) -> Report:
     """Read all of a data set that is there, also what was examined before."""
     cache = cache_of(cls.name, store)
-    data = cls().load(root, cache)
+    data = loaded(cls, root, cache)
     place = cls.find(root) if issubclass(cls, OnDisk) else None
     splits = {"training": data.train, "test": data.test}
     count = len(data.classnames)

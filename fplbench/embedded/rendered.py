@@ -14,7 +14,8 @@ from fplbench.dataset import ImageArray, IntArray, Split
 from fplbench.embedded import fields as render_fields
 from fplbench.embedded import render as renderer
 from fplbench.embedded.render import COLOURS, PATTERNS, SHAPES, STYLES, Difficulty, Labels, render
-from fplbench.records.atomic import write_aside
+from fplbench.machine.caches import CACHE
+from fplbench.records.atomic import write_aside, writing
 from fplbench.rng import derive, numpy_generator
 
 Pixels = NDArray[np.uint8]
@@ -119,7 +120,7 @@ def _cached_pixels(recipe: Recipe, cache: Path) -> Pixels:
             return pixels
     pixels = np.concatenate([recipe.draw("train", recipe.train), recipe.draw("test", recipe.test)])
     cache.mkdir(parents=True, exist_ok=True)
-    with write_aside(cache / f"{prefix}{_checksum(pixels)}.npy") as file:
+    with writing(cache, CACHE), write_aside(cache / f"{prefix}{_checksum(pixels)}.npy") as file:
         np.save(file, pixels)
     return pixels
 

@@ -30,7 +30,8 @@ from fplbench.data.progress import Progress
 from fplbench.dataset import Data
 from fplbench.errors import UserError
 from fplbench.features.views import VIEWS_VERSION, Seen
-from fplbench.records.atomic import write_aside
+from fplbench.machine.caches import CACHE, own
+from fplbench.records.atomic import write_aside, writing
 
 FloatArray = NDArray[np.float32] | NDArray[np.float16]
 
@@ -91,12 +92,8 @@ def features(
     they are; others as views.py cuts and flips them.
     UserError: images that cannot be read, all of them named; patches of a tower without them.
     """
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"the cache folder {cache} cannot be made ({error.strerror}): name another one"
-        ) from error
+    with writing(cache, CACHE):
+        own(cache)
     key = _key(backbone, data, split, view)
     asked = {"pooled": True, "patches-f16": patches, "embedded": embedded}
     asked |= {"norms": norms, "mirrored": mirrored}
@@ -111,7 +108,8 @@ def features(
                 if view:
                     images = Seen(images, view, min(backbone.image_size))
                 batches = _encode(backbone, images, missing, device, progress)
-                _write(batches, len(images), missing)
+                with writing(cache, CACHE):
+                    _write(batches, len(images), missing)
                 found |= {kind: _open(path) for kind, path in missing.items()}
     pooled = found["pooled"]
     if pooled is None:

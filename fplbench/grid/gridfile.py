@@ -48,8 +48,15 @@ def request(file: Json, axes: Json, options: Json, sets: Json) -> Request:
     return Request(
         **{key: tuple(dict.fromkeys(values)) for key, values in whole.items()},
         options=options,
-        sets={key: settings[key] for key in settings if key not in options} | sets,
+        sets={key: settings[key] for key in settings if not _is_given(key, options, sets)} | sets,
     )
+
+
+def _is_given(key: str, options: Json, sets: Json) -> bool:
+    """Whether the command line has a value for it, or for everybody: then the file's, for one
+    method or scenario too, would hide what was typed last."""
+    bare = key.rpartition(".")[2]
+    return bare in options or bare in sets
 
 
 def _mistakes(content: dict[Any, Any]) -> Iterable[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from fplbench.clip.load import plain_name
 from fplbench.data.progress import Watch
+from fplbench.data.reading import missing_of
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
@@ -41,14 +42,16 @@ def present(names: tuple[str, ...], bench: Workbench) -> tuple[tuple[str, ...], 
     root = bench.place.root
     if names != ALL:
         known = [chosen(bench.datasets.classes, name) for name in names]
-        absent = [reason for cls in known if cls is not None and (reason := cls().missing(root))]
+        absent = [reason for cls in known if cls is not None and (reason := missing_of(cls, root))]
         if absent:
             raise UserError("\n".join(absent))
         # A data set by two spellings of its path is one.
         called = zip(names, known, strict=True)
         return tuple(dict.fromkeys(n if cls is None else cls.name for n, cls in called)), []
+    if root is not None and not root.is_dir():
+        raise UserError(f"there is no folder {root}: name the one of the data with --data-root.")
     every = {name: cls for name, cls in bench.datasets.classes.items() if not cls.wants}
-    here = tuple(name for name, cls in every.items() if cls().missing(root) is None)
+    here = tuple(name for name, cls in every.items() if missing_of(cls, root) is None)
     return here, [name for name in every if name not in here]
 
 

@@ -6,6 +6,7 @@ the first. What is chosen is a file, whose settings a run takes for its own.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,19 @@ from fplbench.grid import searches, spaces
 from fplbench.grid.jobs import Job
 from fplbench.grid.run import with_ids
 from fplbench.grid.searches import Search
+from fplbench.grid.validation import held_out
 from fplbench.method import Method
+from fplbench.plugins import registry
 from fplbench.plugins.base import refusals
+from fplbench.plugins.measure import metric as name_of
+from fplbench.records import summary
 from fplbench.records.atomic import write_aside
 from fplbench.records.phrases import and_
 from fplbench.records.record import Record
 from fplbench.records.store import Store
 from fplbench.records.summary import leading
 from fplbench.spec import OWN, Cell, Json, Request, Training
+from fplbench.split.options import clients_of
 
 NAME = "tuned.yaml"
 VALIDATION: Json = {"evaluate_on": "validation", "evaluations": 1}
@@ -134,6 +140,25 @@ def _with(cell: Cell, kind: type[Method], settings: Json) -> Cell:
 def complete(jobs: Sequence[Job], store: Store) -> bool:
     """Whether every cell has its numbers, or has diverged."""
     return all(store.status(job.id) in ("done", "diverged") for job in jobs)
+
+
+def require_metric(metric: str | None, cells: Sequence[Cell], bench: Workbench) -> None:
+    """UserError, before anything is computed, where no cell can have a number of this name."""
+    if metric is None:
+        return
+    known = set(summary.TITLES)
+    for cell in {(cell.dataset, cell.scenario): cell for cell in cells}.values():
+        scenario = bench.scenario(cell)
+        made = clients_of(scenario, held_out(bench.data(cell.dataset), cell.seed)[0], cell.seed)
+        exams = (*made.exams, *made.shared_exams)
+        known |= {name for exam in exams for name in exam.questions}
+        known |= {*scenario.titles, *scenario.headline}
+    measures = registry.metrics(bench.place.plugins).classes
+    named = {name_of(question, measure) for question in known for measure in measures}
+    if metric not in known | named:
+        near = difflib.get_close_matches(metric, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}."
+        raise UserError(f"--metric {metric}: no cell of this search has such a number; {hint}")
 
 
 def choose(found: Sequence[Trial], store: Store, budget: int, seed: int, seeds: Sequence[int],

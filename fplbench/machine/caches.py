@@ -19,6 +19,11 @@ KINDS = {
     "datasets": "rendered pictures, and what is known of files that were examined",
 }
 
+TAG = "CACHEDIR.TAG"
+"""Marks a folder as ours, so that no other one of that name is ever cleared; backup programs skip
+what has it (bford.info/cachedir)."""
+SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# fplbench's; `fplbench cache clear`.\n"
+
 CACHE = "the folder of caches: name another one in FPLBENCH_CACHE"
 
 
@@ -26,6 +31,14 @@ def cache_folder() -> Path:
     """Where features and rendered data sets are kept: FPLBENCH_CACHE, or the user's cache."""
     named = os.environ.get("FPLBENCH_CACHE")
     return Path(os.path.expanduser(named) if named else platformdirs.user_cache_dir("fplbench"))
+
+
+def own(folder: Path) -> Path:
+    """A kind's folder, made and marked where it was not there. OSError as it comes."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TAG).write_text(SIGNATURE)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,12 @@ def clear(cache: Path, kinds: Sequence[str]) -> list[Kept]:
         )
     gone = [kept for kept in look(cache) if kept.kind in chosen]
     for kept in gone:
+        if kept.folder.is_symlink() or (kept.folder.is_dir() and not (kept.folder / TAG).is_file()):
+            raise UserError(
+                f"{kept.folder} is not known to be fplbench's: it is a link, or lacks the {TAG} "
+                "that fplbench leaves there. Nothing was deleted; if it is, delete it by hand."
+            )
+    for kept in gone:
         if kept.folder.is_dir():
             try:
                 shutil.rmtree(kept.folder)
@@ -81,7 +100,11 @@ def folder_bytes(folder: Path) -> int:
 
 def _files(folder: Path) -> Iterator[Path]:
     files = folder.rglob("*") if folder.is_dir() else iter(())
-    return (p for p in files if p.is_file() and not p.is_symlink() and p.suffix != ".lock")
+    return (p for p in files if p.is_file() and not p.is_symlink() and _counts(p))
+
+
+def _counts(path: Path) -> bool:
+    return path.suffix != ".lock" and path.name != TAG
 
 
 def _size(path: Path) -> int | None:

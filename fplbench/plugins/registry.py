@@ -90,6 +90,8 @@ class Found(Generic[T]):
             raise UserError(
                 f"The {self.kind} {near!r} ({broken.origin}) cannot be used: {broken.error}"
             )
+        if name == "all":
+            raise UserError(f"`all` stands for every {self.kind} that is here: give it alone.")
         known = ", ".join(self.classes) or "none"
         hint = f"known: {known}; one of your own is found by --plugins DIR."
         if near:

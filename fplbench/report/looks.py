@@ -5,12 +5,14 @@ matplotlib is imported where a figure is made: the page takes its looks from her
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fplbench.machine.fonts import fit
+from fplbench.records.atomic import OUT, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,13 +130,18 @@ def save(figure: Figure, path: Path, data: pd.DataFrame) -> list[Path]:
     as CSV."""
     import matplotlib
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     pdf, png, csv = (path.with_name(f"{path.name}.{end}") for end in ("pdf", "png", "csv"))
     with matplotlib.rc_context(RC):
         fit(figure)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once for both
-        figure.savefig(pdf, metadata={"CreationDate": None})
-        figure.savefig(png, metadata={"Software": None})
-    data.to_csv(csv, index=False, lineterminator="\n")
+        drawn = {pdf: io.BytesIO(), png: io.BytesIO()}
+        figure.savefig(drawn[pdf], format="pdf", metadata={"CreationDate": None})
+        figure.savefig(drawn[png], format="png", metadata={"Software": None})
+    # Only now: a figure that cannot be written must not end inside matplotlib.
+    with writing(path.parent, OUT):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for file, content in drawn.items():
+            file.write_bytes(content.getvalue())
+        data.to_csv(csv, index=False, lineterminator="\n")
     return [pdf, png, csv]

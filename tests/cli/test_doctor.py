@@ -118,6 +118,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"0" * count)
+    for kind in caches.KINDS:
+        (folder / kind / caches.TAG).write_text(caches.SIGNATURE)
     (folder / "mine.txt").write_text("not fplbench's")
     monkeypatch.setenv("FPLBENCH_CACHE", str(folder))
     return folder
@@ -146,3 +148,22 @@ def test_a_cache_of_another_name_is_refused_and_nothing_is_deleted(cache: Path) 
     with pytest.raises(UserError, match=r"no cache 'mine\.txt'"):
         caches.clear(cache, ["features", "mine.txt"])
     assert (cache / "features" / "a.npy").exists()
+
+
+def test_a_folder_that_is_not_known_to_be_ours_is_not_cleared(cache: Path, tmp_path: Path) -> None:
+    """FPLBENCH_CACHE may name a folder with a `datasets` of the user's own."""
+    (cache / "datasets" / caches.TAG).unlink()
+    with pytest.raises(UserError, match="is not known to be fplbench's"):
+        caches.clear(cache, ["all"])
+    assert (cache / "datasets" / "x" / "i.npz").exists()
+    assert (cache / "features" / "a.npy").exists()
+    (cache / "features").rename(tmp_path / "elsewhere")
+    (cache / "features").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="it is a link"):
+        caches.clear(cache, ["features"])
+
+
+def test_a_folder_that_we_make_is_marked_and_one_that_was_there_is_not(tmp_path: Path) -> None:
+    assert (caches.own(tmp_path / "features") / caches.TAG).is_file()
+    (tmp_path / "datasets" / "photos").mkdir(parents=True)
+    assert not (caches.own(tmp_path / "datasets") / caches.TAG).exists()
