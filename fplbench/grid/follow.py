@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fplbench.grid.jobs import Job, Watcher
-from fplbench.grid.journal import last_round
+from fplbench.grid.log import last_round
 
 SHOWN = 12
 """Cells of which rounds are shown at a time."""

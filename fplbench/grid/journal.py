@@ -7,7 +7,6 @@ ROOT/tensorboard/ID/                   stays, and can be looked at while the cel
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -115,19 +114,3 @@ class Journal:
     def discard(self) -> None:
         """The record is there: log and checkpoint are not needed any more."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def last_round(root: Path, cell_id: str) -> tuple[int, int, dict[str, float]] | None:
-    """What the log of a running cell says of its last round: the rounds done, their number, and
-    the numbers of `Journal.round`; None before the first one."""
-    try:
-        text = (root / WORK / cell_id / LOG).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    lines = [line.partition("  ")[2] for line in text.splitlines()]
-    for line in reversed(lines):
-        match = re.fullmatch(r"round (\d+)/(\d+)((?:  \S+ \S+)*)", line)
-        if match:
-            named = (part.split() for part in match[3].split("  ") if part)
-            return int(match[1]), int(match[2]), {name: float(value) for name, value in named}
-    return None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+
+from fplbench.records.store import LOG, WORK
 
 
 class Log:
@@ -43,3 +46,19 @@ class Log:
     def text(self) -> str:
         """The whole log."""
         return "".join(f"{line}\n" for line in self.lines)
+
+
+def last_round(root: Path, cell_id: str) -> tuple[int, int, dict[str, float]] | None:
+    """What the log of a running cell says of its last round: the rounds done, their number, and
+    the numbers of `Log.round`; None before the first one."""
+    try:
+        text = (root / WORK / cell_id / LOG).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    lines = [line.partition("  ")[2] for line in text.splitlines()]
+    for line in reversed(lines):
+        match = re.fullmatch(r"round (\d+)/(\d+)((?:  \S+ \S+)*)", line)
+        if match:
+            named = (part.split() for part in match[3].split("  ") if part)
+            return int(match[1]), int(match[2]), {name: float(value) for name, value in named}
+    return None

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fplbench.errors import UserError
 from fplbench.grid.claims import Claim, Claims
-from fplbench.grid.journal import last_round
+from fplbench.grid.log import last_round
 from fplbench.grid.plan import Planned, duration, estimate, known_files, latest
 from fplbench.grid.stale import outdated, together
 from fplbench.records.phrases import some

@@ -16,7 +16,8 @@ from one_node_slurm import missing, one_node_slurm
 
 from fplbench.errors import UserError
 from fplbench.grid.claims import Claims
-from fplbench.grid.journal import Journal, last_round
+from fplbench.grid.journal import Journal
+from fplbench.grid.log import last_round
 from fplbench.grid.slurm_options import read
 
 
