@@ -55,7 +55,7 @@ DIGITS = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp --datasets di
 	--out $(RESULTS)/reference-runs
 SCENARIOS = --methods zeroshot,coop,promptfl,fedotp,pfedprompt,fedpgp \
 	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=1 --jobs 2 --out $(RESULTS)/reference-runs
-OTHERS = --methods cliplora,dpfpl,fedapt,fedclip,feddda,fedmvp,fedpha,fedpha_he,fedsept,focoop,fedtpg,ivlp,kgcoop,maple,pfedmma,pfedmoap,plot,proda,prograd,promptfolio,promptsrc,tipadapter \
+OTHERS = --methods cliplora,cocoop,dpfpl,fedapt,fedclip,feddda,fedmgp,fedmvp,fedpha,fedpha_he,fedsept,focoop,fedtpg,ivlp,kgcoop,maple,pfedmma,pfedmoap,plot,plotpp,proda,prograd,promptfolio,promptsrc,tipadapter,vpt \
 	--seeds 0,1,2,3,4,5,6,7 --rounds 15 --set evaluations=1 --jobs 2 --out $(RESULTS)/reference-runs
 reference: $(INSTALLED) ## Run all cells of the reference results; rewrites their file
 	$(BIN)/fplbench run fplbench/cli/demo.yaml --jobs 2 --out $(RESULTS)/reference-runs
