@@ -243,7 +243,7 @@ def test_a_cell_hangs_on_what_is_in_the_file_and_not_on_its_place(tmp_path: Path
         expand(_request(f"file:{tmp_path / name}", **plain), bench)[0]
         for name in ("a.csv", "b/../a.csv", "b/a.json", "c.csv")
     ]
-    ids = [job.id for job in with_ids(cells, bench)]
+    ids = [with_ids([cell], bench)[0].id for cell in cells]
     assert ids[0] == ids[1] == ids[2] != ids[3]
     assert "_file_" in ids[0]
     before, first, second = (

@@ -24,7 +24,7 @@ from fplbench import rng
 from fplbench.dataset import Data, ImageArray, Split, together
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.federation import Federation
-from fplbench.engine.fit import run_round
+from fplbench.engine.fit import run_round, setup_of
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid.expand import expand
@@ -72,12 +72,19 @@ def trained(bench: Workbench, method: str, variant: str) -> Numbers:
     kind = METHODS.get(method)
     settings = dict(kind.variants[variant]) if variant else {}
     request = Request(methods=(method,), datasets=("digits",), options=SMALL, sets=settings)
-    (cell,) = expand(request, bench)
+    try:
+        (cell,) = expand(request, bench)
+    except UserError:  # it wants an even number of clients
+        six = request.model_copy(update={"options": SMALL | {"clients": 6}})
+        (cell,) = expand(six, bench)
+    clients = bench.scenario(cell).build(bench.data("digits"), cell.seed)
+    sizes = [len(rows) for rows in clients.train_rows]
     made: Method = kind(kind.Config(**cell.settings))
+    made = made.set_up(setup_of(cell.seed, sizes, cell.training))
     federation = Federation(
         made,
         bench.task_for(cell.backbone, cell.dataset),
-        bench.scenario(cell).build(bench.data("digits"), cell.seed),
+        clients,
         bench.images(cell.backbone, cell.dataset, "train", made.inputs),
         cell.seed,
         torch.device("cpu"),
