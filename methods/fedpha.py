@@ -16,6 +16,9 @@ from torch import Tensor
 from fplbench.method import Batch, Method, Param, Task, Tensors, cross_entropy
 from fplbench.prompts import ContextSettings, cosine_logits, start_context, text_features
 
+RATIO = 0.8
+"""Where no setting says another: federated_main.py:499."""
+
 
 class FedPHA(Method):
     """p_G shared, p_L private; p_G = U S V', V_1 its first c = n (1 - ratio) right vectors
@@ -37,12 +40,12 @@ class FedPHA(Method):
 
     class Config(ContextSettings):
         alpha: float = Field(1.0, ge=0, description="Margin of the push. 1: federated_main.py:498.")
-        ratio: float = Field(
-            0.8,
+        ratio: float | None = Field(
+            None,
             gt=0,
             le=1,
-            description="Share of the right vectors that is left to the private prompt. 0.8: "
-            "federated_main.py:499.",
+            description="Share of the right vectors that is left to the private prompt. None: 0.8, "
+            "federated_main.py:499, but one vector at least is taken out.",
         )
         pull: float = Field(
             1.0, ge=0, description="Weight of (t_L - t_P)^2. 1: fixed in GL_SVDMSE.py:350."
@@ -59,15 +62,11 @@ class FedPHA(Method):
 
     config: Config
 
-    def unfit(self) -> str | None:
-        config = self.config
-        removed = int(config.n_ctx * (1 - config.ratio))
-        if removed or config.ctx_init or config.ratio == 1 or config.projector == "published":
-            return None
-        return (
-            f"of {config.n_ctx} vectors the ratio {config.ratio:g} removes none, so nothing would "
-            "be projected; choose a smaller one (--set fedpha.ratio=...)"
-        )
+    def cut(self, n: int) -> int:
+        """c, how many of n right vectors are taken out."""
+        if self.config.ratio is None:
+            return max(1, int(n * (1 - RATIO)))
+        return int(n * (1 - self.config.ratio))  # in floating point, as published
 
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         shared = start_context(self.config, task, generator)
@@ -83,7 +82,7 @@ class FedPHA(Method):
     def projected(self, local: Tensor, whole: Tensor) -> Tensor:
         """p_P, [C, n, d]."""
         _, _, right = torch.linalg.svd(whole, full_matrices=False)  # V', [C, n, d]
-        cut = int(whole.shape[1] * (1 - self.config.ratio))  # in floating point, as published
+        cut = self.cut(whole.shape[1])
         if self.config.projector == "published":
             kept: Tensor = local @ right[:, cut:].mT @ right[:, cut:]
             return kept

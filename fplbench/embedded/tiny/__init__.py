@@ -25,7 +25,7 @@ STD = (0.25, 0.25, 0.25)
 
 # What suits this small tower: docs/defaults.md tells how each was chosen.
 TRAINING_DEFAULTS = {"lr": 0.007, "lr_schedule": "cosine"}
-METHOD_DEFAULTS: dict[str, Any] = {"n_ctx": 4, "ratio": 0.75}
+METHOD_DEFAULTS = {"n_ctx": 4}
 
 Preprocess = Callable[[Image], Tensor]
 
