@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +24,7 @@ def exam(
 ) -> None:
     """Try whether a method or strategy keeps its contract; exit code 1 if it does not."""
     from fplbench.contract.exam import examine
+    from fplbench.grid.expand import suggestion
     from fplbench.plugins import registry
     from fplbench.plugins.base import chosen
 
@@ -32,11 +32,11 @@ def exam(
     for broken in (*strategies.broken, *methods.broken):
         if broken.name == name:
             raise UserError(f"{name!r} ({broken.origin}) cannot be used: {broken.error}")
-    strategy = chosen(strategies.classes, name)
-    near = difflib.get_close_matches(name, [*strategies.classes, *methods.classes], n=1, cutoff=0.6)
-    if strategy is None and near and near[0] in strategies.classes:
-        raise UserError(f"There is no method or strategy {name!r}; did you mean {near[0]!r}?")
-    kind = strategy or methods.get(name)
+    strategy, method = chosen(strategies.classes, name), chosen(methods.classes, name)
+    kind = strategy or method
+    if kind is None:
+        hint = suggestion(name, [*strategies.classes, *methods.classes])
+        raise UserError(f"There is no method or strategy {name!r}; {hint}")
     candidate, failed, tried = None, 0, 0
     for verdict in examine(kind):
         if verdict.candidate != candidate:

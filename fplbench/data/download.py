@@ -165,8 +165,10 @@ def _append(url: str, partial: Path, start: int, progress: Progress | None) -> N
             file = partial.open("ab" if continues else "wb", buffering=0)
         with file:
             while block := answer.read(BLOCK):
-                with writing(partial, ROOM):
-                    file.write(block)
+                rest = memoryview(block)
+                while rest:
+                    with writing(partial, ROOM):
+                        rest = rest[file.write(rest) :]
                 done += len(block)
                 if progress is not None:
                     progress(done, whole or done)

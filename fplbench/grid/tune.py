@@ -6,7 +6,6 @@ the first. What is chosen is a file, whose settings a run takes for its own.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import searches, spaces
+from fplbench.grid.expand import suggestion
 from fplbench.grid.jobs import Job
 from fplbench.grid.run import with_ids
 from fplbench.grid.searches import Search
@@ -156,9 +156,10 @@ def require_metric(metric: str | None, cells: Sequence[Cell], bench: Workbench) 
     measures = registry.metrics(bench.place.plugins).classes
     named = {name_of(question, measure) for question in known for measure in measures}
     if metric not in known | named:
-        near = difflib.get_close_matches(metric, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}."
-        raise UserError(f"--metric {metric}: no cell of this search has such a number; {hint}")
+        raise UserError(
+            f"--metric {metric}: no cell of this search has such a number; "
+            f"{suggestion(metric, known)}"
+        )
 
 
 def choose(found: Sequence[Trial], store: Store, budget: int, seed: int, seeds: Sequence[int],

@@ -15,7 +15,6 @@ from fplbench.strategy import Strategy, squared_distance
 
 CLOUD = "cloud."
 HEARD = "heard"
-CLIENTS = 10  # a round, of a run that is not known yet
 
 
 class FedAMP(Strategy):
@@ -76,7 +75,8 @@ class FedAMP(Strategy):
     def alpha(self) -> float:
         if self.config.alpha is not None:
             return self.config.alpha
-        return self.config.sigma / (self.setup.at_once if self.setup else CLIENTS)
+        assert self.setup is not None
+        return self.config.sigma / self.setup.at_once
 
     def unfit(self) -> str | None:
         assert self.setup is not None

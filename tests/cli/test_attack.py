@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from command_line import call
 
+Ran = Callable[..., str]
+
+
+@pytest.fixture
+def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ran:
+    """ran(options): the folder with small cells of PromptFL on digits."""
+    monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
+    small = "--methods promptfl --datasets digits --clients 4 --shots 1 --rounds 1 --local-epochs 1"
+
+    def run(*options: str) -> str:
+        out = str(tmp_path / "out")
+        assert call(["run", *small.split(), *options, "--out", out], monkeypatch, capsys)[0] == 0
+        return out
+
+    return run
+
 
 def test_cells_are_attacked_and_epsilon_stands_beside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
-    out = str(tmp_path / "out")
-    what = ["--methods", "promptfl", "--datasets", "digits", "--strategies", "own,dp-fedavg"]
-    how = ["--clients", "3", "--shots", "1", "--rounds", "1", "--local-epochs", "1"]
-    assert call(["run", *what, *how, "--epsilon", "8", "--out", out], monkeypatch, capsys)[0] == 0
+    out = ran("--strategies", "own,dp-fedavg", "--epsilon", "8")
     code, printed, _ = call(["attack", out, "--runs", "6"], monkeypatch, capsys)
     assert code == 0
     assert "AUC, likelihood" in printed
@@ -33,13 +46,9 @@ def test_cells_are_attacked_and_epsilon_stands_beside(
 
 
 def test_cells_with_new_clients_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ran: Ran, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each federation of an attack would draw others."""
-    monkeypatch.setenv("FPLBENCH_CACHE", str(tmp_path / "cache"))
-    out = str(tmp_path / "out")
-    what = ["--methods", "promptfl", "--datasets", "digits", "--new-clients", "0.3"]
-    how = ["--clients", "4", "--shots", "1", "--rounds", "1", "--local-epochs", "1"]
-    assert call(["run", *what, *how, "--out", out], monkeypatch, capsys)[0] == 0
+    out = ran("--new-clients", "0.3")
     code, _, err = call(["attack", out, "--runs", "6"], monkeypatch, capsys)
     assert (code, "attack a cell without --new-clients" in " ".join(err.split())) == (2, True)

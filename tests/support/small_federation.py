@@ -17,9 +17,11 @@ from fplbench.clip.task import PromptTask
 from fplbench.clip.text import TextTower
 from fplbench.dataset import IntArray
 from fplbench.engine.federation import Federation
+from fplbench.engine.fit import setup_of
 from fplbench.features.images import Images
 from fplbench.method import Method
 from fplbench.scenario import Clients, Exam, Question
+from fplbench.spec import Training
 
 CLASSES = ("cat", "polar bear", "sea horse", "fox")
 EMBED = 16
@@ -85,6 +87,9 @@ def federation(task: PromptTask) -> Make:
         def task_for(classes: IntArray) -> PromptTask:
             return task.subset(classes)
 
+        if method.setup is None:
+            told = Training(rounds=1, new_clients=new)
+            method = method.set_up(setup_of(seed, sizes, told))
         return Federation(
             method,
             task_for,
