@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from fplbench import rng
 from fplbench.engine import newcomers
@@ -15,7 +17,7 @@ from fplbench.engine.fit import setup_of
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid.validation import held_out
-from fplbench.method import Method
+from fplbench.method import Method, Round, Task, Tensors
 from fplbench.spec import OWN, Cell
 from fplbench.split.check import faults
 from fplbench.split.options import clients_of
@@ -51,20 +53,67 @@ def try_strategies(
     """Ask each strategy about the tensors that it is to carry."""
     tried = set()
     for cell in cells:
-        if cell.strategy == OWN or (cell.method, cell.strategy, cell.backbone) in tried:
+        settings = json.dumps([cell.settings, cell.strategy_settings])
+        key = (cell.method, cell.strategy, settings, cell.backbone)
+        if cell.strategy == OWN or key in tried:
             continue
-        tried.add((cell.method, cell.strategy, cell.backbone))
+        tried.add(key)
         kind, way = methods[cell.method], ways[cell.strategy]
         learner = kind(kind.Config(**cell.settings))
         classes = np.arange(len(bench.data(cell.dataset).classnames))
         task_of = bench.task_for(cell.backbone, cell.dataset)
         specs = learner.init(task_of(classes), rng.generator(cell.seed, "init"))
         made = way(way.Config(**cell.strategy_settings), learner)
+        few = task_of(classes[:FEW])
         why = made.refusal(specs)
-        if why is None and made.by_image and not is_mean(learner, task_of(classes[:FEW])):
+        if why is None and (missed := _missed(made, few)):
+            why = f"it needs {' and '.join(sorted(missed))} as received, and is not sent all of it"
+        if why is None and made.by_image and not is_mean(learner, few):
             why = "its loss is no mean over images, of which it takes one at a time"
         if why is not None:
             problems.add(f"{cell.method} does not go with the strategy {cell.strategy}: {why}.")
+
+
+class _Received(dict[str, Tensor]):
+    """What a client received, which notes what is asked for and did not come as its model has it;
+    the model's own tensor stands in for that."""
+
+    def __init__(self, received: Tensors, params: Tensors) -> None:
+        super().__init__(received)
+        self.params, self.missing = params, set[str]()
+
+    def __getitem__(self, name: str) -> Tensor:
+        own = self.params[name]
+        if name in self and super().__getitem__(name).shape == own.shape:
+            return super().__getitem__(name)
+        self.missing.add(name)
+        return own
+
+
+@torch.no_grad()
+def _missed(made: Strategy, task: Task) -> set[str]:
+    """The tensors that the learner needs as they were received, and that the strategy does not
+    send whole; of one client's first round."""
+    missing: set[str] = set()
+    prepare = made.learner.prepare
+
+    def watched(params: Tensors, received: Tensors, task: Task) -> Tensors:
+        seen = _Received(received, params)
+        found = prepare(params, seen, task)
+        missing.update(seen.missing)
+        return found
+
+    made.learner.prepare = watched  # type: ignore[method-assign]  # the learner is this trial's
+    specs = made.init(task, torch.Generator().manual_seed(0))
+    one = torch.ones(1, dtype=torch.long)
+    shared = tuple(name for name, spec in specs.items() if spec.shared)
+    first = Round(1, 0 * one, one, 0 * one, shared, lambda *_: torch.Generator(), 1)
+    sent = made.download(made.begin(specs, 1), first)
+    place = task.logit_scale.device
+    received = {name: tensor.to(place) for name, tensor in sent.items()}
+    own = {name: spec.value[None].to(place) for name, spec in specs.items()}
+    made.prepare(made.merge(own, received), received, task)
+    return missing
 
 
 def try_runs(

@@ -278,6 +278,14 @@ def test_a_methods_own_travel_has_the_id_it_had_before_there_were_strategies(
             "fedotp does not go with the strategy fedper: it divides what is shared and what is "
             "private itself.",
         ),
+        *(
+            (
+                {"strategies": (name,), "sets": {"promptfl.prox_mu": [0.0, 0.3]}},
+                f"promptfl does not go with the strategy {name}: it needs ctx as received, and is "
+                "not sent all of it.",
+            )
+            for name in ("local", "fedamp", "fedper")
+        ),
         (
             {"methods": ("fedpgp",), "strategies": ("fedprox",), "sets": {"mu": 1}},
             "--set mu: a method and a strategy each have a setting 'mu': write METHOD.mu or "
