@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from fplbench.cli.consoles import err
-from fplbench.cli.options import at_home
+from fplbench.cli.options import Once, at_home
 from fplbench.errors import UserError
 from fplbench.machine.openmp import wait_briefly
 
@@ -69,7 +69,7 @@ def command_line(asked: str | None) -> typer.Typer:
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:
-            app.command(name)(command if name in AS_TYPED else at_home(command))
+            app.command(name, cls=Once)(command if name in AS_TYPED else at_home(command))
     return app
 
 

@@ -12,7 +12,7 @@ import typer
 
 from fplbench.cli import flags
 from fplbench.cli.consoles import err, out
-from fplbench.cli.options import DataRoot, Plugins, SkipBroken, assignments, at_home
+from fplbench.cli.options import DataRoot, Once, Plugins, SkipBroken, assignments, at_home
 from fplbench.errors import UserError
 from fplbench.machine.caches import cache_folder
 from fplbench.plugins.written import written
@@ -32,7 +32,7 @@ SCENARIO = flags.of_scenarios()
 Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", min=0)]
 
 
-@app.command(name="list")
+@app.command(name="list", cls=Once)
 @at_home
 def list_(plugins: Plugins = None, data_root: DataRoot = None) -> None:
     """List all data sets: which are there, where they were looked for, how to get the others."""
@@ -41,7 +41,7 @@ def list_(plugins: Plugins = None, data_root: DataRoot = None) -> None:
     out.print(overview.overview(plugins or [], data_root))
 
 
-@app.command()
+@app.command(cls=Once)
 @at_home
 def download(
     names: Names,
@@ -70,7 +70,7 @@ def download(
         raise typer.Exit(130) from None
 
 
-@app.command()
+@app.command(cls=Once)
 @at_home
 def verify(names: Names, plugins: Plugins = None, data_root: DataRoot = None) -> None:
     """Open every image, count classes against the published numbers, look for duplicates.
@@ -90,7 +90,7 @@ def verify(names: Names, plugins: Plugins = None, data_root: DataRoot = None) ->
     raise typer.Exit(0 if sound else 1)
 
 
-@app.command()
+@app.command(cls=Once)
 @at_home
 def show(
     name: Name,
@@ -115,7 +115,7 @@ def show(
     out.print(sheet.draw(data, classes, images, seed, path), markup=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=Once)
 @at_home
 @flags.with_flags(SCENARIO)
 def partition(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from fplbench.errors import UserError
 from fplbench.plugins.written import separated, unquoted, written
@@ -88,6 +89,20 @@ def no_key_twice(options: Mapping[str, Any], sets: Mapping[str, Any]) -> None:
     for key in options.keys() & sets.keys():
         flag = key.replace("_", "-")
         raise UserError(f"{key} is given twice, as --{flag} and by --set: leave one of them out.")
+
+
+class Once(TyperCommand):
+    """A command that refuses an option with two values, of which one would be lost."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, found = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in found:
+            many = getattr(parameter, "multiple", True) or getattr(parameter, "is_flag", False)
+            if not many and found.count(parameter) > 1:
+                raise UserError(
+                    f"{parameter.opts[0]} is given twice: give it once; a list has commas between."
+                )
+        return super().parse_args(ctx, args)
 
 
 Command = TypeVar("Command", bound=Callable[..., None])

@@ -31,8 +31,9 @@ SHOWN = 10
 class Report:
     """What was found. each: images of each class, by split; domains: by domain, both splits.
 
-    twice: pairs of a training and a test image with the same contents. examples: images with
-    their classes. notes: what a reader of the numbers should know.
+    twice: pairs of a training and a test image with the same contents. again: by split, pairs of
+    an image and a later one with the same contents, and whether both are of one class. examples:
+    images with their classes. notes: what a reader of the numbers should know.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Report:
     unusable: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
     twice: list[tuple[str, str]] = field(default_factory=list)
+    again: dict[str, list[tuple[str, str, bool]]] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -84,13 +86,32 @@ def verify(
     for found in named.values():
         report.unusable += [readable(f"{name} {f.fault}") for name, f in found if f.fault]
         report.odd += [readable(f"{name}: {f.odd}") for name, f in found if f.odd]
-    seen = {f.digest: name for name, f in named["training"] if not f.fault}
+    seen: dict[bytes, str] = {}
+    for name, f in named["training"]:
+        if not f.fault:
+            seen.setdefault(f.digest, name)
     report.twice = [
         (seen[f.digest], name) for name, f in named["test"] if not f.fault and f.digest in seen
     ]
+    for what, split in splits.items():
+        report.again[what] = _again(named[what], split.labels)
     if issubclass(cls, OnDisk):
         _compare(report, cls, data)
     return report
+
+
+def _again(images: list[tuple[str, Finding]], labels: IntArray) -> list[tuple[str, str, bool]]:
+    """Each image of a split whose contents stood there before: the first of them, itself, whether
+    both are of one class."""
+    first: dict[bytes, tuple[str, int]] = {}
+    found = []
+    for (name, finding), label in zip(images, labels.tolist(), strict=True):
+        if finding.fault:
+            continue
+        before, of = first.setdefault(finding.digest, (name, label))
+        if before != name:
+            found.append((before, name, of == label))
+    return found
 
 
 def _named(split: Split, cache: Path, progress: Progress | None) -> list[tuple[str, Finding]]:
@@ -194,6 +215,15 @@ def _lines(report: Report) -> Iterator[Text]:
         yield from _listed(f"{len(pairs):,} test images are in training too", pairs, "yellow")
     else:
         yield Text("No test image is in training too.", style="green")
+    for what, found in report.again.items():
+        if found:
+            pairs = [
+                readable(f"{before} = {name}{'' if alike else ', of two classes'}")
+                for before, name, alike in sorted(found, key=lambda each: each[2])
+            ]
+            two = sum(not alike for *_, alike in found)
+            head = f"{len(found):,} {what} images are there already ({two:,} in another class)"
+            yield from _listed(head, pairs, "yellow")
 
 
 def _listed(head: str, lines: list[str], style: str) -> Iterator[Text]:

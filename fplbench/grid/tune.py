@@ -268,7 +268,10 @@ def read(path: Path) -> Tuned:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError) as error:
         why = " ".join(str(error).split())
-        raise UserError(f"{path} is no file that `fplbench tune` wrote: {why}.") from error
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            why = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+        raise UserError(f"{path} is no file that `fplbench tune` wrote ({why}).") from error
 
 
 def applied(request: Request, tuned: Tuned, path: Path) -> Request:

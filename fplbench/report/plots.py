@@ -44,7 +44,7 @@ def write_plots(
     SCENARIO-DATA-over-SETTING; each where there are numbers for it.
     titles: method -> display name; its order fixes each method's colour and marker. measure: of
     the answers; names of another one's files have it. columns: of a paper that a figure is as wide
-    as, 1 or 2. Without records: UserError.
+    as, 1 or 2. Without records, or with none that has numbers: UserError.
     """
     found, problems = read_cells(path)
     results = results_of(found, problems, measure=measure)
@@ -77,6 +77,11 @@ def write_plots(
             files += _over_data_sets(group, style, out / group.name)
         for sweep in sweeps.find(results, titles):
             files += sweeps.draw(sweep, titles, out, taken)
+    if not files:
+        raise UserError(
+            f"there is nothing to draw, since no cell of {path} has numbers: `fplbench tables` "
+            "says how each ended, `fplbench run --retry-failed` tries them again"
+        )
     return files
 
 

@@ -144,8 +144,10 @@ def test_a_stopped_run_goes_on_with_the_first_unfinished_cell(
 
 
 def test_a_diverged_cell_is_recorded_shown_and_tried_again(tmp_path: Path, cache: Path) -> None:
+    wild = ["1e38" if word == "0.01" else word for word in SMALL]
     for _ in range(2):
-        out, err = run(tmp_path, cache, "promptfl,zeroshot", "--lr", "1e38", code=1)
+        command = ["run", "--methods", "promptfl,zeroshot", *wild, "--out", tmp_path]
+        out, err = call(*command, cache=cache, code=1)
         assert "diverged: promptfl on digits" in err
         assert "div" in out
     (bad,) = [r for r in records(tmp_path) if r["method"] == "promptfl"]
@@ -166,6 +168,9 @@ def test_a_diverged_cell_is_recorded_shown_and_tried_again(tmp_path: Path, cache
         ("run --methods promptfl --datasets digits --device cuda:7", "cuda:7"),
         ("run --methods promptfl --datasets digits --device tpu", "tpu"),
         ("run --methods , --datasets digits", "--methods is empty"),
+        ("run --methods coop --methods promptfl --datasets digits", "--methods is given twice"),
+        ("run --methods coop --datasets digits --rounds 1 --rounds=2", "--rounds is given twice"),
+        ("data show digits --seed 1 --seed 1", "--seed is given twice"),
         ("run --methods promptfl --datasets digits --clients 0", "clients is 0"),
         ("run --methods promptfl --datasets digits --backbone tinny", "tinny"),
         ("show nowhere", "nowhere"),

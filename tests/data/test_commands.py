@@ -95,12 +95,16 @@ def test_verify_finds_every_kind_of_fault(call: Call) -> None:
     class_tree(photos / "train", {"cat": 3, "dog": 3})
     class_tree(photos / "test", {"cat": 2, "dog": 2})
     shutil.copy(photos / "train" / "cat" / "0.jpg", photos / "test" / "dog" / "again.jpg")
+    for name in ("cat/9.jpg", "dog/9.jpg"):
+        shutil.copy(photos / "train" / "cat" / "0.jpg", photos / "train" / name)
     (photos / "test" / "cat" / "1.jpg").write_bytes(b"")
     Image.new("CMYK", (8, 8)).save(photos / "train" / "dog" / "print.jpg")
     out, _ = call("verify", f"folder:{photos}", code=1)
     assert "test/cat/1.jpg is empty (zero bytes)" in out
     assert "1 odd, converted (1 CMYK)" in out
     assert "train/cat/0.jpg = test/dog/again.jpg" in out
+    assert "2 training images are there already (1 in another class):" in out
+    assert "train/cat/0.jpg = train/dog/9.jpg, of two classes" in out
 
 
 def test_verify_reads_again_what_was_changed_behind_its_time(call: Call) -> None:

@@ -253,3 +253,21 @@ def test_what_is_no_search_is_refused(run: Run, tmp_path: Path, more: list[str],
     code, _, err = run("tune", "--methods", "promptfl", *SMALL, *more, "--out", str(tmp_path))
     assert code == 2
     assert why in err
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("methods: [coop]\ndatasets: [digits]\n", "rule: Field required"),
+        ("", "the whole: Input should be a valid dictionary"),
+        ("rule: [", "while parsing"),
+    ],
+)
+def test_another_file_in_place_of_chosen_settings_is_one_sentence(
+    tmp_path: Path, content: str, why: str
+) -> None:
+    (tmp_path / "grid.yaml").write_text(content)
+    with pytest.raises(UserError, match="no file that `fplbench tune` wrote") as refused:
+        tune.read(tmp_path / "grid.yaml")
+    assert why in str(refused.value)
+    assert "pydantic" not in str(refused.value)

@@ -90,7 +90,8 @@ def test_a_stopped_cell_draws_no_line(tmp_path: Path) -> None:
 
 def test_a_store_of_stopped_cells_alone_has_no_plots(tmp_path: Path) -> None:
     write_stopped(Store(tmp_path), make_record())
-    assert write_plots(tmp_path, tmp_path / "out", TITLES) == []
+    with pytest.raises(UserError, match=r"nothing to draw, since no cell .* has numbers"):
+        write_plots(tmp_path, tmp_path / "out", TITLES)
 
 
 def test_names_with_markup_are_drawn_as_they_are(tmp_path: Path) -> None:
