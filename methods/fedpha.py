@@ -16,9 +16,6 @@ from torch import Tensor
 from fplbench.method import Batch, Method, Param, Task, Tensors, cross_entropy
 from fplbench.prompts import ContextSettings, cosine_logits, start_context, text_features
 
-RATIO = 0.8
-"""Where no setting says another: federated_main.py:499."""
-
 
 class FedPHA(Method):
     """p_G shared, p_L private; p_G = U S V', V_1 its first c = n (1 - ratio) right vectors
@@ -36,16 +33,22 @@ class FedPHA(Method):
         "Fang et al., FedPHA: Federated Prompt Learning for Heterogeneous Client Adaptation, "
         "ICML 2025"
     )
-    variants: ClassVar = {"published": {"projector": "published"}}
+    variants: ClassVar = {"published": {"projector": "published", "least_removed": 0}}
 
     class Config(ContextSettings):
         alpha: float = Field(1.0, ge=0, description="Margin of the push. 1: federated_main.py:498.")
-        ratio: float | None = Field(
-            None,
+        ratio: float = Field(
+            0.8,
             gt=0,
             le=1,
-            description="Share of the right vectors that is left to the private prompt. None: 0.8, "
-            "federated_main.py:499, but one vector at least is taken out.",
+            description="Share of the right vectors that is left to the private prompt. 0.8: "
+            "federated_main.py:499.",
+        )
+        least_removed: int = Field(
+            1,
+            ge=0,
+            description="How many right vectors are taken out at least: int(n (1 - ratio)) is 0 "
+            "for few. 0: as published, where nothing is projected then.",
         )
         pull: float = Field(
             1.0, ge=0, description="Weight of (t_L - t_P)^2. 1: fixed in GL_SVDMSE.py:350."
@@ -63,10 +66,8 @@ class FedPHA(Method):
     config: Config
 
     def cut(self, n: int) -> int:
-        """c, how many of n right vectors are taken out."""
-        if self.config.ratio is None:
-            return max(1, int(n * (1 - RATIO)))
-        return int(n * (1 - self.config.ratio))  # in floating point, as published
+        """c, how many of n right vectors are taken out; in floating point, as published."""
+        return max(self.config.least_removed, int(n * (1 - self.config.ratio)))
 
     def init(self, task: Task, generator: torch.Generator) -> dict[str, Param]:
         shared = start_context(self.config, task, generator)

@@ -35,7 +35,13 @@ class FedPHAHE(Method):
         "ICML 2025"
     )
     variants: ClassVar = {
-        "published": {"projector": "published", "read": "longest", "shortest": 2, "longest": 6}
+        "published": {
+            "projector": "published",
+            "least_removed": 0,
+            "read": "longest",
+            "shortest": 2,
+            "longest": 6,
+        }
     }
 
     class Config(ContextSettings):
@@ -52,6 +58,12 @@ class FedPHAHE(Method):
             le=1,
             description="Share of the right vectors that is left to the private prompt. 0.8: "
             "federated_main.py:499.",
+        )
+        least_removed: int = Field(
+            1,
+            ge=0,
+            description="How many right vectors are taken out at least: int(n (1 - ratio)) is 0 "
+            "for few. 0: as published, where nothing is projected then.",
         )
         projector: str = Field(
             "null_space",
@@ -102,10 +114,14 @@ class FedPHAHE(Method):
     def logits(self, params: Tensors, text: Tensors, batch: Batch, task: Task) -> Tensor:
         return cosine_logits(batch.pooled, text["t"], task)
 
+    def cut(self, n: int) -> int:
+        """c, how many of n right vectors are taken out; in floating point, as published."""
+        return max(self.config.least_removed, int(n * (1 - self.config.ratio)))
+
     def projected(self, local: Tensor, whole: Tensor) -> Tensor:
         """p_P, [C, n, d]."""
         _, _, right = torch.linalg.svd(whole, full_matrices=False)  # V', [C, n, d]
-        cut = int(whole.shape[1] * (1 - self.config.ratio))  # in floating point, as published
+        cut = self.cut(whole.shape[1])
         published = self.config.projector == "published"
         kept = right[:, cut:] if published else right[:, :cut]
         along: Tensor = local @ kept.mT @ kept

@@ -234,7 +234,7 @@ class FedPHA(Adapter):
 
     def config(self, case: Case) -> dict[str, object]:
         projector = "null_space" if "mended" in case.settings else "published"
-        return super().config(case) | {"projector": projector}
+        return super().config(case) | {"projector": projector, "least_removed": 0}
 
     def ours(self, golden: Tensors) -> Tensors:
         return {name: value[0] for name, value in golden.items()}
@@ -265,6 +265,7 @@ class FedPHAHE(FedPHA):
         self.own, self.room = lengths[0], max(lengths) - lengths[0]
         mended, coded = str(case.settings.get("mended", "")), "eot_from" in case.settings
         return Adapter.config(self, case) | {
+            "least_removed": 0,
             "shortest": min(lengths),
             "longest": max(lengths),
             "read": "longest" if coded else "own",
