@@ -11,6 +11,7 @@ import pytest
 from demo_words import END, START, block, replaced
 from make_records import make_record
 
+from fplbench.plugins import registry
 from fplbench.records import packed
 from fplbench.records.record import Metric, Record
 
@@ -58,13 +59,15 @@ def cells(method: str, seed: int, means: tuple[float, ...], place: int) -> list[
 
 
 def test_the_readme_says_what_the_committed_records_say() -> None:
-    """Or, as long as there are no records of the demo, says nothing."""
     readme = demo_words.README.read_text()
-    if demo_words.FILES[0].exists() or START in readme:
-        made = replaced(readme, block(demo_words.source()))
-        assert readme == made, f"run PYTHONPATH=tests/support python -m {demo_words.__name__}"
-    else:
-        assert END not in readme
+    made = replaced(readme, block(demo_words.FILE))
+    assert readme == made, f"run PYTHONPATH=tests/support python -m {demo_words.__name__}"
+
+
+def test_make_reference_runs_every_method() -> None:
+    makefile = (demo_words.ROOT / "Makefile").read_text()
+    named = re.findall(r"^(?:DIGITS|OTHERS) = --methods (\S+)", makefile, re.MULTILINE)
+    assert sorted(",".join(named).split(",")) == sorted(registry.methods().classes)
 
 
 def test_the_table_of_all_methods_is_that_of_the_reference() -> None:

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from fplbench.cli import flags
 from fplbench.cli.consoles import err, out, warn
 from fplbench.cli.options import DataRoot, Device, Plugins, listed, listed_seeds
 from fplbench.errors import UserError
 from fplbench.machine.caches import cache_folder
 from fplbench.machine.place import Place
+from fplbench.plugins import registry
 from fplbench.records.atomic import OUT, require_writable
 
 
@@ -41,10 +43,9 @@ def attack(
     folder = output or path / "attack"
     require_writable(folder, OUT)
     from fplbench.data.progress import on_console  # torch: not before the mistakes above are said
-    from fplbench.features.stock import Workbench
     from fplbench.grid.again import job_of
     from fplbench.grid.attack import attacked
-    from fplbench.machine import process
+    from fplbench.grid.run import bench_of
     from fplbench.records.starts import Asked, drawn
     from fplbench.report import leaks, write
 
@@ -56,9 +57,9 @@ def attack(
             f"Nothing under {path} can be attacked: no finished cell that trains anything fits "
             "--methods, --datasets and --seeds."
         )
-    process.set_up(None)
-    place = Place(path, cache_folder(), device, tuple(plugins or ()), data_root)
-    bench = Workbench(place, on_console(err))
+    place = Place(store=path, cache=cache_folder(), plugins=tuple(plugins or ()), root=data_root)
+    local = flags.made(registry.executors(), "local", {})
+    bench = bench_of(place, local, local.devices(device), 1, on_console(err))
     cells = []
     for record in chosen:
         job, why = job_of(record, bench)

@@ -1,4 +1,4 @@
-"""The command `exam`. No logic of its own."""
+"""`fplbench exam`: a method or strategy held against its contract."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from fplbench.cli.consoles import out
 from fplbench.cli.options import Plugins
 from fplbench.errors import UserError
+from fplbench.plugins.base import suggestion
 
 if TYPE_CHECKING:
     from fplbench.contract.room import Candidate
@@ -24,7 +25,6 @@ def exam(
 ) -> None:
     """Try whether a method or strategy keeps its contract; exit code 1 if it does not."""
     from fplbench.contract.exam import examine
-    from fplbench.grid.expand import suggestion
     from fplbench.plugins import registry
     from fplbench.plugins.base import chosen
 

@@ -1,4 +1,4 @@
-"""The commands about this machine: doctor, cache. No logic of their own."""
+"""The commands about this machine: doctor, cache."""
 
 from __future__ import annotations
 

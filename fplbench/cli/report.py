@@ -1,4 +1,4 @@
-"""The commands that make something of records: tables, plots. No logic of their own."""
+"""The commands that make something of records: tables, plots, report."""
 
 from __future__ import annotations
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fplbench.cli import flags
+from fplbench.cli.asked import EXECUTORS, SETTINGS, asked_for, axes_of, executor_of, settings_of
 from fplbench.cli.consoles import err, out, warn
 from fplbench.cli.options import (
     DataRoot,
@@ -19,22 +19,12 @@ from fplbench.cli.options import (
     Plugins,
     RetryFailed,
     SkipBroken,
-    assignments,
     home,
-    listed,
-    listed_seeds,
-    no_key_twice,
 )
 from fplbench.errors import UserError
-from fplbench.machine.caches import CACHE, cache_folder
+from fplbench.machine.caches import cache_folder
 from fplbench.machine.place import Place
-from fplbench.plugins import registry
-from fplbench.plugins.written import swept
-from fplbench.records.atomic import require_writable
 from fplbench.spec import Request
-
-SETTINGS = [*flags.of_training(), *flags.of_scenarios(), *flags.of_strategies()]
-EXECUTORS = flags.of_executors()
 
 
 @flags.with_flags([*SETTINGS, *EXECUTORS])
@@ -121,27 +111,10 @@ def run(
 ) -> None:
     """Run every method on every data set with every seed; what is done already is skipped."""
     output, grid, data_root, plugins, tuned = map(home, (output, grid, data_root, plugins, tuned))
-    axes = {
-        "methods": listed(methods, "--methods"),
-        "strategies": listed(strategies, "--strategies"),
-        "datasets": listed(datasets, "--datasets"),
-        "scenarios": listed(scenario, "--scenario"),
-        "backbones": listed(backbone, "--backbone"),
-        "seeds": listed_seeds(seeds),
-    }
-    options = {name: swept(text) for name, text in flags.given(SETTINGS, given).items()}
-    if validation and options.setdefault("evaluate_on", "validation") != "validation":
-        raise UserError("--validation and --evaluate-on say two things: leave one of them out.")
-    sets = assignments(settings or [])
-    no_key_twice(options, sets)
-    request = _request(
-        preset,
-        grid,
-        {name: values for name, values in axes.items() if values is not None},
-        options,
-        sets,
-        tuned,
-    )
+    names = {"methods": methods, "strategies": strategies, "datasets": datasets}
+    axes = axes_of(seeds, scenario, backbone=backbone, **names)
+    options, sets = settings_of(given, settings, validation)
+    request = _request(preset, grid, axes, options, sets, tuned)
     if not math.isfinite(checkpoint):
         raise UserError(f"--checkpoint {checkpoint}: it is a number of seconds.")
     place = Place(
@@ -155,11 +128,7 @@ def run(
         tensorboard=tensorboard,
         keep_predictions=keep_predictions,
     )
-    where = flags.made(registry.executors(place.plugins), executor, flags.given(EXECUTORS, given))
-    where.require()
-    require_writable(place.cache, CACHE)
-    if not dry_run:
-        require_writable(output, "the folder of records: name another one with --out")
+    where = executor_of(executor, place, given, dry_run)
 
     from fplbench.cli import cells as say  # torch: not before the mistakes above are said
     from fplbench.grid import run as of
@@ -183,10 +152,7 @@ def run(
         return
     if retry_failed:
         cells = of.again(cells, store)
-    if not all(job.settled(store) for job in cells):
-        place = replace(place, device=devices[0], inputs=bench.place.inputs)
-        with say.watched(cells, bench, store) as screen:
-            where.compute(place, bench, cells, devices, jobs, screen)
+    say.computed(where, place, bench, cells, devices, jobs)
     code = say.ended(cells, before, store)
     write.show(output, [job.id for job in cells], out, err)
     raise typer.Exit(code)
@@ -210,24 +176,3 @@ def _request(
     if name is None and grid is None:
         axes = {"methods": tuple(chosen.methods), **axes}
     return tune.applied(asked_for(name, grid, axes, options, sets), chosen, tuned)
-
-
-def asked_for(
-    name: str | None,
-    grid: Path | None,
-    axes: dict[str, Any],
-    options: dict[str, Any],
-    sets: dict[str, Any],
-) -> Request:
-    """A preset, a grid file or flags alone, with flags in place of what the first two say."""
-    from fplbench.grid import gridfile
-    from fplbench.grid.preset import overridden, preset
-
-    if name is None:
-        return gridfile.request({} if grid is None else gridfile.read(grid), axes, options, sets)
-    if grid is not None:
-        raise UserError(f"--preset {name} and {grid} each say what to run: leave one out.")
-    chosen = preset(name)
-    for line in chosen.explained():
-        err.print(line, markup=False, soft_wrap=True)
-    return overridden(chosen, axes, options, sets)

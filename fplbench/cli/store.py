@@ -28,7 +28,8 @@ def status(
     from fplbench.grid import status as grid_status
 
     if times:
-        raise typer.Exit(phases.show(path, out))
+        phases.show(path, out)
+        return
     raise typer.Exit(grid_status.show(path, every if watch else None, out))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fplbench.cli import flags
+from fplbench.cli.asked import EXECUTORS, SETTINGS, asked_for, axes_of, executor_of, settings_of
 from fplbench.cli.consoles import out, warn
 from fplbench.cli.options import (
     DataRoot,
@@ -19,20 +19,12 @@ from fplbench.cli.options import (
     Plugins,
     RetryFailed,
     SkipBroken,
-    assignments,
     home,
-    listed,
-    listed_seeds,
-    no_key_twice,
 )
-from fplbench.cli.run import EXECUTORS, SETTINGS, asked_for
 from fplbench.errors import UserError
 from fplbench.grid.searches import Search
-from fplbench.machine.caches import CACHE, cache_folder
+from fplbench.machine.caches import cache_folder
 from fplbench.machine.place import Place
-from fplbench.plugins import registry
-from fplbench.plugins.written import swept
-from fplbench.records.atomic import require_writable
 from fplbench.records.phrases import some
 from fplbench.spec import Request
 
@@ -106,19 +98,10 @@ def tune(
     The cells are a run's: the same command goes on after a stop, a larger budget adds to them.
     """
     output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
-    axes = {
-        "methods": listed(methods, "--methods"),
-        "strategies": listed(strategies, "--strategies"),
-        "datasets": listed(datasets, "--datasets"),
-        "scenarios": listed(scenario, "--scenario"),
-        "backbones": listed(backbone, "--backbone"),
-        "seeds": listed_seeds(tune_seeds),
-    }
-    options = {name: swept(text) for name, text in flags.given(SETTINGS, given).items()}
-    sets = assignments(settings or [])
-    no_key_twice(options, sets)
-    chosen = {name: values for name, values in axes.items() if values is not None}
-    asked = asked_for(preset, grid, chosen, options, sets)
+    names = {"methods": methods, "strategies": strategies, "datasets": datasets}
+    axes = axes_of(tune_seeds, scenario, backbone=backbone, **names)
+    options, sets = settings_of(given, settings)
+    asked = asked_for(preset, grid, axes, options, sets)
     _refuse(asked)
     search.require(budget)
     place = Place(
@@ -129,11 +112,7 @@ def tune(
         skip_broken=skip_broken,
         threads=threads,
     )
-    where = flags.made(registry.executors(place.plugins), executor, flags.given(EXECUTORS, given))
-    where.require()
-    require_writable(place.cache, CACHE)
-    if not dry_run:
-        require_writable(output, "the folder of records: name another one with --out")
+    where = executor_of(executor, place, given, dry_run)
 
     from fplbench.cli import cells as say  # torch: not before the mistakes above are said
     from fplbench.grid import tune as of
@@ -156,10 +135,8 @@ def tune(
         retried = retry_failed and not dry_run
         known |= {job.id: job for job in again(list(new.values()), store)} if retried else new
         cells = list(known.values())
-        if not dry_run and not all(job.settled(store) for job in cells):
-            place = replace(place, device=devices[0], inputs=bench.place.inputs)
-            with say.watched(cells, bench, store) as screen:
-                where.compute(place, bench, cells, devices, jobs, screen)
+        if not dry_run:
+            say.computed(where, place, bench, cells, devices, jobs)
         if not of.complete(cells, store):
             break
     if dry_run:

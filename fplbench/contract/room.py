@@ -212,7 +212,9 @@ def scene(candidate: Candidate, seed: int = 0) -> Scene:
     if sent:
         server = make().aggregate(server, sent, r)
     received = make().download(server, r)
-    params = spread(make().merge(ended | start_of(start, trained), received), trained)
+    params = spread(
+        make().merge(ended | {name: start[name] for name in trained}, received), trained
+    )
     received = spread(received, [name for name, t in received.items() if t.is_floating_point()])
     method = make()
     batch = _batch(method.step_inputs, noise)
@@ -221,11 +223,6 @@ def scene(candidate: Candidate, seed: int = 0) -> Scene:
     batch = replace(batch, class_mask=_with_own(allowed, batch), expected=batch.mask.sum(1) / 2)
     exam = replace(exam, labels=None, mirrored=None, training=False, clients=None, generator=None)
     return Scene(params, received, batch, memory, exam, before)
-
-
-def start_of(tensors: Tensors, trained: Collection[str]) -> Tensors:
-    """Those that are trained."""
-    return {name: tensors[name] for name in trained}
 
 
 def _with_own(allowed: Tensor, batch: Batch) -> Tensor:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from fplbench.errors import UserError
+from fplbench.records.phrases import and_
 
 
 def spaced(name: str) -> str:
@@ -65,10 +66,10 @@ def require_different(folder: object, names: Iterable[str]) -> None:
     """UserError where two classes beside each other have one name in a prompt."""
     for same in groups(names).values():
         if len(same) > 1:
+            these = and_([repr(name) for name in same])
             raise UserError(
-                f"{readable(str(folder))} holds {_and(map(repr, same))}, which are one name in a "
-                "prompt, so CLIP cannot tell them apart: put their pictures into one folder, or "
-                "rename one."
+                f"{readable(str(folder))} holds {these}, which are one name in a prompt, so CLIP "
+                "cannot tell them apart: put their pictures into one folder, or rename one."
             )
 
 
@@ -78,8 +79,8 @@ def twins(classnames: Iterable[str]) -> list[str]:
     for name in classnames:
         counts.setdefault(alike(name), []).append(name)
     return [
-        f"the classes {_and(map(repr, same))} have one name in a prompt, so CLIP cannot tell them "
-        "apart"
+        f"the classes {and_([repr(name) for name in same])} have one name in a prompt, so CLIP "
+        "cannot tell them apart"
         for same in counts.values()
         if len(same) > 1
     ]
@@ -93,8 +94,3 @@ def respelt(spellings: Mapping[str, Iterable[str]]) -> list[str]:
         if len(seen) > 1:
             shown.append(" = ".join(seen))
     return shown
-
-
-def _and(words: Iterable[str]) -> str:
-    every = list(words)
-    return " and ".join([", ".join(every[:-1]), every[-1]] if len(every) > 1 else every)

@@ -30,7 +30,9 @@ from fplbench.strategy import Strategy
 
 
 class Workbench:
-    """place: where it computes and what it reads. watch: shows the examination of a data set's
+    """What the cells of a process share: plug-ins, backbones, data and features, each made once.
+
+    place: where it computes and what it reads. watch: shows the examination of a data set's
     files.
     """
 

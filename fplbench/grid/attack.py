@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -31,7 +30,10 @@ def attacked(
     rows: list[dict[str, object]] = []
     for name, cell in cells:
         label = cell.label()
-        done = partial(_say, told, f"{label}: {{}} of {runs} federations")
+
+        def done(number: int, label: str = label) -> None:
+            told(f"{label}: {number} of {runs} federations")
+
         found, facts = leak(cell, bench, runs, done)
         rows.append(
             {
@@ -47,10 +49,6 @@ def attacked(
             }
         )
     return pd.DataFrame(rows)
-
-
-def _say(told: Callable[[str], None], text: str, done: int) -> None:
-    told(text.format(done))
 
 
 def leak(

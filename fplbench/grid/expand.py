@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
 from fplbench.grid.tried import Problems, try_runs, try_splits, try_strategies
 from fplbench.method import Method
-from fplbench.plugins.base import Settings, refusals
+from fplbench.plugins.base import Settings, refusals, suggestion
 from fplbench.plugins.registry import Found, usual
 from fplbench.plugins.written import Swept, read, takes_text
 from fplbench.scenario import Scenario
@@ -123,13 +122,6 @@ def _look_up(names: Iterable[str], found: Found[Any], problems: Problems) -> dic
         except UserError as error:
             problems.add(error)
     return chosen
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The nearest of the known names, or all of them."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
 
 
 def _check_options(

@@ -26,11 +26,11 @@ BELOW = (
 )
 
 
-def show(root: Path, out: Console) -> int:
-    """Print a row for the cells of each method, data set and scenario; exit code 0."""
+def show(root: Path, out: Console) -> None:
+    """Print a row for the cells of each method, data set and scenario."""
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: name the one that --out of the run named.")
-    records, _ = Store(root).scan()
+    records = Store(root).records()
     timed = [record for record in records if "total" in record.times]
     if not timed:
         raise UserError(f"no cell in {root} has its times: run some first.")
@@ -60,7 +60,6 @@ def show(root: Path, out: Console) -> int:
             Text(BELOW),
         )
     )
-    return 0
 
 
 def _alike(records: Sequence[Record]) -> Iterator[list[Record]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from fplbench.errors import UserError
+from fplbench.plugins.base import suggestion
 from fplbench.spec import Json, Request, Training
 
 
@@ -68,8 +68,7 @@ def preset(name: str) -> Preset:
     """UserError: there is none of that name."""
     known = presets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+        hint = suggestion(name, known)
         raise UserError(f"There is no preset {name!r}; {hint} `fplbench list presets` lists them.")
     return known[name]
 

@@ -17,14 +17,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import searches, spaces
-from fplbench.grid.expand import suggestion
 from fplbench.grid.jobs import Job
 from fplbench.grid.run import with_ids
 from fplbench.grid.searches import Search
 from fplbench.grid.validation import held_out
 from fplbench.method import Method
 from fplbench.plugins import registry
-from fplbench.plugins.base import refusals
+from fplbench.plugins.base import refusals, suggestion
 from fplbench.plugins.measure import metric as name_of
 from fplbench.records import summary
 from fplbench.records.atomic import write_aside

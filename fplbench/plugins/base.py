@@ -6,10 +6,11 @@ contract and to that of its kind.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import traceback
 from abc import ABC
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -104,6 +105,13 @@ def chosen(classes: Mapping[str, type[P]], name: str) -> type[P] | None:
     return None if cls is None else cls.parse(argument)
 
 
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names, or all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+
+
 def joined_names(name: str) -> list[str]:
     """The names in "NAME+OTHER+...:ARGUMENT"."""
     before, colon, argument = name.partition(":")
@@ -135,8 +143,7 @@ def refusals(error: ValidationError, of: str) -> Iterator[str]:
 def one_line(error: BaseException) -> str:
     """An import's error with the last line of the plug-in that it passed through."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    ours = (__file__, str(Path(__file__).parent / "plugins"))
-    machinery = ("<frozen", str(Path(importlib.__file__).parent), *ours)
+    machinery = ("<frozen", str(Path(importlib.__file__).parent), str(Path(__file__).parent))
     places = [
         f"{Path(frame.filename).name}, line {frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -34,7 +34,6 @@ FOLDER = "fplbench_plugins_"
 MOVED = {
     "fplbench.embedded.render": "fplbench.render",
     "fplbench.embedded.rendered": "fplbench.rendered",
-    "fplbench.plugins.base": "fplbench.plugins.base",
 }
 """Modules of the core that plug-ins import -> where they were when the first records were made.
 A hash has the old name, so that a tidied core voids no results."""

@@ -1,4 +1,4 @@
-"""Words: what a new record keeps of them for reports."""
+"""What a record says itself, so that reports need no plug-in: titles, meanings, scales."""
 
 from __future__ import annotations
 

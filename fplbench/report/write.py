@@ -143,7 +143,7 @@ def write_plots(
 
     table = read(results, err)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DamagedRecordWarning)  # named by `read` just now
+        warnings.simplefilter("ignore", DamagedRecordWarning)  # named by `records` just now
         files = plots.write_plots(results, output, titles(table), measure, columns)
     words = ["fplbench", "plots", str(results), "--out", str(output), "--columns", str(columns)]
     words += ["--measure", measure] if measure != DEFAULT else []
@@ -174,7 +174,7 @@ def read(results: Path, err: Console) -> pd.DataFrame:
 
 def _tidy(found: Found, problems: list[Problem], measure: str | None = DEFAULT) -> pd.DataFrame:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DamagedRecordWarning)  # named by _read just now
+        warnings.simplefilter("ignore", DamagedRecordWarning)  # named by `records` just now
         return results_of(found, problems, measure=measure)
 
 

@@ -83,8 +83,9 @@ def test_home_is_expanded_in_every_path(
     monkeypatch.setenv("FPLBENCH_CACHE", "~/cache")
     assert cache_folder() == here / "home" / "cache"
     (here / "home" / "plug").mkdir()
-    more = ["--datasets", "folder:~/photos", "--out=~/out", "--plugins", "~/plug"]
-    code, _, err = call([*RUN, *more], monkeypatch, capsys)
+    command = ["folder:~/photos" if word == "digits" else word for word in RUN]
+    command += ["--out=~/out", "--plugins", "~/plug"]
+    code, _, err = call(command, monkeypatch, capsys)
     assert code == 0, err
     assert err.startswith("folder:home/photos: 2 classes")
     for command in (["tables", "~/out"], ["check", "~/out"], ["show", "~/out"]):

@@ -1,11 +1,9 @@
 """The README's tables of the demo and what follows from them, made from committed records.
 
-    fplbench pack results/demo results/reference/demo.jsonl
     PYTHONPATH=tests/support python -m demo_words
 
 writes them between START and END in README.md, of the demo's methods alone. Every sentence takes
 its direction from the numbers: nothing is called a gain or a loss that the seeds do not tell.
-Without a demo.jsonl the cells of the demo's kind in embedded.jsonl.gz are taken.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from fplbench.report.write import titles
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 REFERENCE = ROOT / "results" / "reference"
-FILES = [REFERENCE / "demo.jsonl", REFERENCE / "embedded.jsonl.gz"]
+FILE = REFERENCE / "embedded.jsonl.gz"
 START, END = "<!-- demo: made by tests/support/demo_words.py -->", "<!-- /demo -->"
 
 CLASSES, STYLES = ("base2novel", "shapes"), ("domains", "shapes_domains")
@@ -101,11 +99,6 @@ def replaced(text: str, made: str, begins: str = START, ends: str = END) -> str:
     if not start or not end:
         raise ValueError(f"README.md lacks {begins} or {ends}: put them where the tables belong")
     return f"{before}{begins}\n\n{made}\n\n{ends}{after}"
-
-
-def source() -> Path:
-    """The file that the README's block is made of."""
-    return next(file for file in FILES if file.exists())
 
 
 def group_of(
@@ -230,10 +223,10 @@ def _how(seeds: Sequence[int]) -> str:
 
 def main() -> None:
     try:
-        README.write_text(replaced(README.read_text(), block(source())))
+        README.write_text(replaced(README.read_text(), block(FILE)))
     except ValueError as error:
         sys.exit(str(error))
-    print(f"{README} says what {source()} says")
+    print(f"{README} says what {FILE} says")
 
 
 if __name__ == "__main__":
