@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol, Self
@@ -179,6 +180,16 @@ class Batch:
     generator: Callable[[str, int, int], torch.Generator] | None = None
     expected: Tensor | None = None
 
+    def asked(self, labels: Tensor, task: Task) -> Tensor:
+        """[C, S, K]: 1 where a label is the class asked about, for labels [C, S] that are places in
+        `trained_on`, -1 for none. Two classes of one name, as ImageNet has them, are told apart by
+        their order."""
+        count = len(task.classnames)
+        place = {each: k for k, each in enumerate(_numbered(task.classnames))}
+        places = [place.get(each, count) for each in _numbered(self.trained_on)]
+        found = torch.tensor([*places, count]).to(labels.device)[labels]
+        return F.one_hot(found, count + 1)[..., :count]
+
     def draw(
         self,
         purpose: str,
@@ -199,6 +210,16 @@ class Batch:
             return one.expand(len(clients), *one.shape).to(self.mask.device)
         drawn = [make(self.generator(purpose, c, number)) for c in clients]
         return torch.stack(drawn).to(self.mask.device)
+
+
+def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Each name with how many alike stand before it."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        found.append((name, seen[name]))
+        seen[name] += 1
+    return found
 
 
 @dataclass(frozen=True)

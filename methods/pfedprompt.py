@@ -103,11 +103,7 @@ class PFedPrompt(Method):
         """[C, B, K]: what the memory says; nothing about classes that it has no label for."""
         labels, stored = batch.fixed["labels"], batch.fixed["stored"]
         affinity = self.affinity(batch).masked_fill(~stored[:, None], 0)  # [C, B, S]
-        count = len(task.classnames)
-        place = {name: k for k, name in enumerate(task.classnames)}
-        asked = torch.tensor([place.get(name, count) for name in batch.trained_on])
-        values = F.one_hot(asked.to(labels.device)[labels], count + 1)
-        return affinity @ values[..., :count].to(affinity.dtype)
+        return affinity @ batch.asked(labels, task).to(affinity.dtype)
 
     def affinity(self, batch: Batch) -> Tensor:
         """[C, B, S]: of each image to each key, above 0 and at most 1."""

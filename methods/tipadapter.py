@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -51,13 +50,5 @@ class TipAdapter(Method):
         if not batch.fixed:
             return logits
         affinity = torch.exp(-self.config.beta * (1 - batch.pooled @ batch.fixed["keys"].mT))
-        return logits + self.config.alpha * affinity @ self.values(batch, task).to(affinity.dtype)
-
-    def values(self, batch: Batch, task: Task) -> Tensor:
-        """[C, S, K]: the labels among the classes asked about; none for others."""
-        count = len(task.classnames)
-        place = {name: k for k, name in enumerate(task.classnames)}
-        # One place more, for labels that are not asked about and for rows without an image.
-        asked = torch.tensor([*(place.get(name, count) for name in batch.trained_on), count])
-        labels = asked.to(batch.mask.device)[batch.fixed["labels"]]
-        return F.one_hot(labels, count + 1)[..., :count]
+        values = batch.asked(batch.fixed["labels"], task)
+        return logits + self.config.alpha * affinity @ values.to(affinity.dtype)

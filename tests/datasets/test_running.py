@@ -44,7 +44,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     class_tree(tmp_path / "photos" / "test", {"cat": 10, "dog": 10})
 
     def start(*arguments: str, code: int = 0) -> tuple[str, list[dict[str, Any]]]:
-        monkeypatch.setattr(sys, "argv", ["fplbench", "run", *HOW, "--out", "out", *arguments])
+        monkeypatch.setattr(sys, "argv", ["fplbench", "run", *HOW, *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()

@@ -41,6 +41,25 @@ def test_tip_adapter_says_nothing_about_classes_without_an_image() -> None:
     assert torch.equal(found, method.logits({}, {}, exam, other))
 
 
+@pytest.mark.parametrize("name", ["tipadapter", "pfedprompt"])
+def test_a_memory_tells_classes_of_one_name_apart(name: str) -> None:
+    """As ImageNet's two of the name "missile"."""
+    names = ("missile", "cat", "missile")
+    method, alike = made(name), some.task(names)
+    stored = replace(some.batch(1, seed=1), trained_on=names)
+    assert stored.labels is not None
+    asked = (names, names[::-1], ("dog", "missile"))
+    for label, wanted in ((0, (0, 0, 1)), (1, (1, 1, None)), (2, (2, 2, None))):
+        kept = method.memory(alike, replace(stored, labels=torch.full_like(stored.labels, label)))
+        exam = replace(some.batch(1, seed=2, training=False), fixed=kept, trained_on=names)
+        for classes, place in zip(asked, wanted, strict=True):
+            task = some.task(classes)
+            text = {"t": task.clip_text_features[None]}
+            plain = method.logits({}, text, replace(exam, fixed={}), task)
+            moved = (method.logits({}, text, exam, task) - plain)[0].abs().sum(0) > 0
+            assert moved.nonzero().flatten().tolist() == ([] if place is None else [place])
+
+
 @pytest.mark.parametrize("client", range(2))
 def test_fedclip_weighs_features_before_they_are_compared(client: int) -> None:
     method, task = made("fedclip"), some.task()
