@@ -182,11 +182,14 @@ class Batch:
 
     def asked(self, labels: Tensor, task: Task) -> Tensor:
         """[C, S, K]: 1 where a label is the class asked about, for labels [C, S] that are places in
-        `trained_on`, -1 for none. Two classes of one name, as ImageNet has them, are told apart by
-        their order."""
-        count = len(task.classnames)
-        place = {each: k for k, each in enumerate(_numbered(task.classnames))}
-        places = [place.get(each, count) for each in _numbered(self.trained_on)]
+        `trained_on`, -1 for none. Classes are found by name; where two of those asked about have
+        one name, as in ImageNet, by name and order."""
+        count, names = len(task.classnames), task.classnames
+        times = Counter(names)
+        alone = {name: k for k, name in enumerate(names) if times[name] == 1}
+        ordered = {each: k for k, each in enumerate(_numbered(names))}
+        trained = _numbered(self.trained_on)
+        places = [alone.get(each[0], ordered.get(each, count)) for each in trained]
         found = torch.tensor([*places, count]).to(labels.device)[labels]
         return F.one_hot(found, count + 1)[..., :count]
 

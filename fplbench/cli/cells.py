@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import typer
 from rich.filesize import decimal
@@ -85,23 +84,6 @@ def watched(cells: Sequence[Job], bench: Workbench, store: Store) -> Iterator[Sc
                 "goes on from there."
             )
             raise typer.Exit(EXIT) from None
-
-
-def computed(
-    where: Executor,
-    place: Place,
-    bench: Workbench,
-    cells: Sequence[Job],
-    devices: Sequence[str],
-    jobs: int | None,
-) -> None:
-    """Have every cell computed that is not settled, with a screen."""
-    store = Store(place.store)
-    if all(job.settled(store) for job in cells):
-        return
-    place = replace(place, device=devices[0], inputs=bench.place.inputs)
-    with watched(cells, bench, store) as screen:
-        where.compute(place, bench, cells, devices, jobs, screen)
 
 
 def dry_run(cells: Sequence[Job], store: Store, processes: int, retry: bool) -> None:

@@ -102,7 +102,8 @@ def _computed(record: Record, place: Place, device: str, anyway: bool) -> Record
         more = "" if job is None else "; --anyway computes what it is now"
         raise UserError(f"The record was made before {why}, so it is another cell today{more}.")
     of.read_together([job.cell], bench)
-    say.computed(local, place, bench, [job], devices, 1)
+    with say.watched([job], bench, Store(place.store)) as screen:
+        local.compute(bench.place, bench, [job], devices, 1, screen)
     now = Store(place.store).find(job.id)
     assert now is not None
     return now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -152,7 +153,10 @@ def run(
         return
     if retry_failed:
         cells = of.again(cells, store)
-    say.computed(where, place, bench, cells, devices, jobs)
+    if not all(job.settled(store) for job in cells):
+        place = replace(place, device=devices[0], inputs=bench.place.inputs)
+        with say.watched(cells, bench, store) as screen:
+            where.compute(place, bench, cells, devices, jobs, screen)
     code = say.ended(cells, before, store)
     write.show(output, [job.id for job in cells], out, err)
     raise typer.Exit(code)

@@ -118,7 +118,10 @@ def _repeat(
             continue
         if retry_failed:
             cells = of.again(cells, store)
-        here = replace(place, store=where, threads=threads)
-        say.computed(local, here, bench, cells, devices, jobs)
+        if not all(job.settled(store) for job in cells):
+            here = replace(place, store=where, device=devices[0], threads=threads)
+            here = replace(here, inputs=bench.place.inputs)
+            with say.watched(cells, bench, store) as screen:
+                local.compute(here, bench, cells, devices, jobs, screen)
         code = max(code, say.ended(cells, before, store))
     return code

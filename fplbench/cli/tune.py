@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,8 +136,10 @@ def tune(
         retried = retry_failed and not dry_run
         known |= {job.id: job for job in again(list(new.values()), store)} if retried else new
         cells = list(known.values())
-        if not dry_run:
-            say.computed(where, place, bench, cells, devices, jobs)
+        if not dry_run and not all(job.settled(store) for job in cells):
+            place = replace(place, device=devices[0], inputs=bench.place.inputs)
+            with say.watched(cells, bench, store) as screen:
+                where.compute(place, bench, cells, devices, jobs, screen)
         if not of.complete(cells, store):
             break
     if dry_run:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid import defaults
-from fplbench.grid.tried import Problems, try_runs, try_splits, try_strategies
+from fplbench.grid.tried import Problems, try_runs, try_splits, try_starts, try_strategies
 from fplbench.method import Method
 from fplbench.plugins.base import Settings, refusals, suggestion
 from fplbench.plugins.registry import Found, usual
@@ -66,6 +66,8 @@ def expand(
             "use fp32 or bf16."
         )
     sizes = try_splits(found, bench, problems)
+    try_starts(found, classes, bench, problems)
+    problems.refuse()
     try_strategies(found, classes, ways, bench, problems)
     problems.refuse()
     try_runs(found, sizes, bench, problems)

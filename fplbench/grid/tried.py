@@ -18,13 +18,14 @@ from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
 from fplbench.grid.validation import held_out
 from fplbench.method import Method, Round, Task, Tensors
+from fplbench.plugins.base import one_line
 from fplbench.spec import OWN, Cell
 from fplbench.split.check import faults
 from fplbench.split.options import clients_of
 from fplbench.strategy import Strategy, learner_of
 
 FEW = 4
-"""Classes on which it is tried whether a loss can be taken apart into images."""
+"""Classes on which methods are tried, if there are as many."""
 
 
 @dataclass
@@ -41,6 +42,33 @@ class Problems:
     def refuse(self) -> None:
         if self.sentences:
             raise UserError("\n".join(self.sentences))
+
+
+@torch.no_grad()
+def try_starts(
+    cells: list[Cell], methods: dict[str, type[Method]], bench: Workbench, problems: Problems
+) -> None:
+    """Let each method make the tensors and the text features that it starts from, since a tower or
+    other settings may rule a setting out."""
+    tried = set()
+    for cell in cells:
+        key = (cell.method, json.dumps(cell.settings), cell.backbone)
+        if key in tried:
+            continue
+        tried.add(key)
+        kind = methods[cell.method]
+        few = np.arange(len(bench.data(cell.dataset).classnames))[:FEW]
+        task = bench.task_for(cell.backbone, cell.dataset)(few)
+        try:
+            made = kind(kind.Config(**cell.settings))
+            made.encode(_begun(made, task)[0], task)
+        except UserError as error:
+            problems.add(error)
+        except Exception as error:  # whatever a method's code raises there
+            problems.add(
+                f"{cell.method} cannot start with its settings on {cell.backbone} "
+                f"({one_line(error)}): change what was set."
+            )
 
 
 def try_strategies(
@@ -104,16 +132,22 @@ def _missed(made: Strategy, task: Task) -> set[str]:
         return found
 
     made.learner.prepare = watched  # type: ignore[method-assign]  # the learner is this trial's
-    specs = made.init(task, torch.Generator().manual_seed(0))
+    params, received = _begun(made, task)
+    made.prepare(params, received, task)
+    return missing
+
+
+def _begun(method: Method, task: Task) -> tuple[Tensors, Tensors]:
+    """The tensors of one client in the first round, and what it received."""
+    specs = method.init(task, torch.Generator().manual_seed(0))
     one = torch.ones(1, dtype=torch.long)
     shared = tuple(name for name, spec in specs.items() if spec.shared)
     first = Round(1, 0 * one, one, 0 * one, shared, lambda *_: torch.Generator(), 1)
-    sent = made.download(made.begin(specs, 1), first)
     place = task.logit_scale.device
+    sent = method.download(method.begin(specs, 1), first)
     received = {name: tensor.to(place) for name, tensor in sent.items()}
     own = {name: spec.value[None].to(place) for name, spec in specs.items()}
-    made.prepare(made.merge(own, received), received, task)
-    return missing
+    return method.merge(own, received), received
 
 
 def try_runs(

@@ -55,6 +55,15 @@ WORST = Scale(
     meaning="the lowest of the accuracies that other tables have the mean of",
 )
 
+OFF: Mapping[str, JsonValue] = {
+    "new_clients": 0.0,
+    "new_client_epochs": 2,
+    "evaluated_clients": 0,
+    "chosen_by": "",
+}
+"""What the training had in effect before it had these options, which no id holds while they are
+off: a record from then is of the same cell as one of today."""
+
 Settings = Mapping[str, JsonValue]
 
 
@@ -100,7 +109,8 @@ def filled_in(schema: int) -> frozenset[str]:
 
 def completed(record: Record) -> Record:
     """The record with what reports need of it; what it says itself is left alone."""
-    fields: dict[str, Any] = {}
+    missing = {name: value for name, value in OFF.items() if name not in record.training}
+    fields: dict[str, Any] = {"training": {**record.training, **missing}}
     if "about" in filled_in(record.schema_version):
         fields |= _words(record)
     if "measured" in filled_in(record.schema_version) and (worst := _worst(record)):

@@ -18,6 +18,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from fplbench.records.results import OFF
 from fplbench.report.groups import WITHOUT_EFFECT, absent, show
 
 Values = dict[str, str | bool | int | float | None]
@@ -224,8 +225,13 @@ def _differences(one: Published, cell: pd.Series[Any]) -> Iterator[str]:
         yield f"{one.source}: {', '.join(told)}"
     unsaid = ["backbone"] if one.arch is None else []
     unsaid += ["number of shots"] if one.shots in (None, "few-shot") else []
-    # Whatever a record holds and nothing is known of is named, so that no setting passes unsaid.
-    unsaid += [f"{_title(n)} (ours {_shown(v)})" for n, v in ours.items() if n not in theirs]
+    # Whatever a record holds and nothing is known of is named, so that no setting passes unsaid;
+    # an option that is off is none.
+    unsaid += [
+        f"{_title(name)} (ours {_shown(value)})"
+        for name, value in ours.items()
+        if name not in theirs and (name not in OFF or value != OFF[name])
+    ]
     if unsaid:
         yield f"{one.source}: not known here: {', '.join(unsaid)}"
     weights = str(cell["backbone"]).partition(":")[2]

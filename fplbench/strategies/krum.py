@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -45,7 +46,8 @@ class Krum(Defence):
         """f for a round of so many clients."""
         if self.config.allowed is not None:
             return self.config.allowed
-        return -int(-self.config.malicious * clients // 1)
+        # 0.07 of 100 is 7 although the product is a little more in floating point.
+        return math.ceil(self.config.malicious * clients - 1e-9)
 
     def unfit(self) -> str | None:
         assert self.setup is not None

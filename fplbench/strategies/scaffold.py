@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 import torch
@@ -24,7 +24,7 @@ class Scaffold(Strategy):
 
     Option II is written c_i - c + (x - y_i) / (K lr) in the paper, which is this mean where a step
     is plain SGD. With momentum and weight decay, which all methods here share, only the mean of
-    the gradients still is what the paper means by it. S: the round's clients, N: all.
+    the gradients still is what the paper means by it. S: the round's clients, N: all that train.
     """
 
     name = "scaffold"
@@ -100,8 +100,15 @@ class Scaffold(Strategy):
     def aggregate(self, server: Tensors, uploads: Tensors, r: Round) -> Tensors:
         changes = {name: t for name, t in uploads.items() if name.startswith(SERVERS)}
         sent = {name: t for name, t in uploads.items() if name not in changes}
+        # The paper's N: new clients never have a c_i.
+        count = len(self.setup.clients) if self.setup else r.total
         controls = {
-            name: server[name] + (t.double().sum(0) / r.total).to(t.dtype)
+            name: server[name] + (t.double().sum(0) / count).to(t.dtype)
             for name, t in changes.items()
         }
         return mean_of(sent, self.weights(r)) | controls
+
+    def alone(self, params: Tensors, shared: Collection[str]) -> Tensors | None:
+        """The learner's; control variates are no part of a model."""
+        model = {n: t for n, t in params.items() if not n.startswith((OWN, BEFORE))}
+        return super().alone(model, shared)

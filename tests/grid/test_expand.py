@@ -222,8 +222,24 @@ def test_an_id_changes_with_whatever_decides_the_numbers(bench: Workbench) -> No
 
 
 def test_a_path_in_the_backbones_name_makes_a_readable_folder(bench: Workbench) -> None:
-    (cell,) = cells(bench, backbones=("ViT-B-16:/home/me/my clip.pt",))
+    (cell,) = cells(bench)
+    cell = cell.model_copy(update={"backbone": "ViT-B-16:/home/me/my clip.pt"})
     assert Path(cell.id({})).name == cell.id({})
+
+
+@pytest.mark.parametrize(
+    ("name", "sets", "why"),
+    [
+        ("pfedmoap", {"gate_dim": 4}, "ZeroDivisionError"),
+        ("pfedmma", {"first": 2, "last": 1}, "ValueError"),
+    ],
+)
+def test_settings_that_no_method_can_start_with_are_refused(
+    bench: Workbench, name: str, sets: dict[str, int], why: str
+) -> None:
+    said = refusal(bench, methods=(name,), sets=sets)
+    assert said.startswith(f"{name} cannot start with its settings on tiny ({why}: ")
+    assert len(said.splitlines()) == 1
 
 
 def test_tf32_on_the_host_is_refused(bench: Workbench) -> None:

@@ -10,10 +10,13 @@ from command_line import call
 from make_records import make_record
 
 from fplbench.errors import UserError
+from fplbench.records import starts
 from fplbench.records.check import damage
+from fplbench.records.old import completed
 from fplbench.records.record import About
 from fplbench.records.results import load_results
 from fplbench.records.store import Store
+from fplbench.report import reference
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 OLD = sorted(GOLDEN.glob("record_schema_*"))
@@ -85,3 +88,16 @@ def test_the_worst_client_of_an_old_record_is_known_and_no_other_measure(folder:
     assert "global" not in worst
     with pytest.raises(UserError, match="No record here has the measure ece"):
         load_results(folder, measure="ece")
+
+
+def test_a_record_from_before_an_option_is_of_the_same_cell_as_one_of_today() -> None:
+    """While the option is off, no id tells of it, so the reference's twins must be found by it."""
+    now = make_record("promptfl")
+    options = {"new_clients": 0.0, "new_client_epochs": 2, "evaluated_clients": 0, "chosen_by": ""}
+    shared = {"cells": 1, "rounds": 15}
+    before, after, other = (
+        completed(now.model_copy(update={"training": {**shared, **more}}))
+        for more in ({}, options, options | {"evaluated_clients": 3})
+    )
+    for told in (reference._cell, reference._place, starts._cell):
+        assert told(before) == told(after) != told(other)

@@ -89,7 +89,8 @@ def test_the_shared_prompt_of_a_method_without_private_tensors_is_a_model_of_its
     federation: Make,
 ) -> None:
     assert federation(learner("coop")).shared_model() is None
-    assert federation(together("coop", "fedavg")).shared_model() is not None
+    for way in ("fedavg", "scaffold"):
+        assert federation(together("coop", way)).shared_model() is not None
     assert federation(together("coop", "fedper")).shared_model() is None
 
 

@@ -36,6 +36,17 @@ def test_a_method_on_its_own_is_shared_by_fedavg_and_weighted_alike_if_so_wanted
     close(fed.server["ctx"], ctx)
 
 
+def test_scaffolds_control_is_the_mean_of_those_that_train(federation: Make) -> None:
+    """New clients, who never have a c_i, count for nothing in its N."""
+    training = TRAINING.model_copy(update={"participation": 1.0, "new_clients": 0.4})
+    method = made("scaffold").set_up(setup_of(0, SIZES, training))
+    fed = federation(method, SIZES, new=0.4)
+    assert 0 < len(fed.newcomers) < len(SIZES)
+    run_round(fed, training, 1, Chunk(len(SIZES)))
+    own = fed.private["own_control.ctx"][fed.taking_part]
+    close(fed.server["control.ctx"], own.mean(0))
+
+
 @pytest.mark.parametrize("optimizer", ["momentum", "adam", "yogi"])
 def test_fedopt(federation: Make, optimizer: str) -> None:
     fed = federation(made("fedopt", optimizer=optimizer, server_lr=0.5, tau=0.1), SIZES)

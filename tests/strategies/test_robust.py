@@ -123,6 +123,17 @@ def test_krum_says_what_it_needs(federation: Make, settings: dict[str, float], w
         assert method.unfit() is None, method.unfit()
 
 
+@pytest.mark.parametrize(
+    ("share", "clients", "f"), [(0.07, 100, 7), (0.28, 25, 7), (0.3, 10, 3), (0.31, 10, 4)]
+)
+def test_krum_allows_for_the_share_of_attackers_rounded_up(
+    federation: Make, share: float, clients: int, f: int
+) -> None:
+    """0.07 * 100 is more than 7 in floating point."""
+    _, method = ready(federation, "krum", malicious=share)
+    assert method.allowed(clients) == f  # type: ignore[attr-defined]
+
+
 def test_multi_krum_is_the_mean_of_the_nearest(federation: Make) -> None:
     one, many = (ready(federation, "krum", keep=keep)[0].method for keep in (1, 7))
     sent = {"ctx": torch.randn(7, 4, 32, generator=torch.Generator().manual_seed(0))}

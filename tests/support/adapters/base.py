@@ -18,6 +18,7 @@ from fplbench.clip.backbone import Backbone
 from fplbench.clip.task import PromptTask
 from fplbench.clip.text import TextTower
 from fplbench.engine.local_data import LocalData
+from fplbench.engine.train import SGD
 from fplbench.method import Batch, Method, Param, Round, Tensors
 from fplbench.plugins import registry
 
@@ -225,9 +226,17 @@ class Setting:
         return torch.stack([beside[0], wanted.to(beside[0].dtype), beside[1]])
 
 
+def sgd_of(case: Case, specs: Mapping[str, Param]) -> SGD:
+    """The optimizer of a case; what its metadata leaves unsaid is federated.md's."""
+    usual = {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
+    return SGD.of(specs, *(case.number(name, value) for name, value in usual.items()))
+
+
 def backbone_of(case: Case) -> Backbone:
     """The folder's own, or the one that the published cases were made with."""
-    own = any((GOLDEN / f"{name}.safetensors").is_file() for name in (case.backbone, "clip_tiny2"))
+    # The second base file came with the rest of the first's folder, not with later cases.
+    names = (case.backbone, "clip_tiny2") if case.backbone == "clip_tiny" else (case.backbone,)
+    own = any((GOLDEN / f"{name}.safetensors").is_file() for name in names)
     return golden_backbone(GOLDEN if own else HERE, case.backbone)
 
 

@@ -39,8 +39,9 @@ class FedPGP(Adapter):
         """The three that the loss compares."""
         shared = s.method.shared_only(s.params)
         assert shared is not None
-        return {
-            "text_features_clip": F.normalize(s.fixed["t_clip"], dim=-1)[PLACE],
+        clip = s.fixed.get("t_clip")  # not computed where mu is 0
+        theirs = {} if clip is None else {"text_features_clip": F.normalize(clip, dim=-1)[PLACE]}
+        return theirs | {
             "text_features_global": s.method.encode(shared, s.task)["t"][PLACE],
             "text_features_personal": s.method.encode(s.params, s.task)["t"][PLACE],
         }

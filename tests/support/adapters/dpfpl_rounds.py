@@ -28,7 +28,8 @@ class Recorded:
         self, purpose: str, make: object, step: object = None, alike: bool = False
     ) -> Tensor:
         if purpose == "noise_server":  # the loop adds it itself, once
-            return torch.zeros_like(self.case.of("init.global_ctx")).expand(3, -1, -1)
+            one = torch.zeros_like(self.case.of("init.global_ctx"))
+            return one.expand(int(self.case.number("users")), -1, -1)
         return self.case.of(f"input.{purpose}")[self.round, self.batch]
 
 

@@ -262,7 +262,7 @@ class FedPHAHE(FedPHA):
 
     def config(self, case: Case) -> dict[str, object]:
         lengths = lengths_of(case)
-        self.own, self.room = lengths[0], max(lengths) - lengths[0]
+        self.own, self.room = lengths[0], max(*lengths, int(case.number("n_ctx"))) - lengths[0]
         mended, coded = str(case.settings.get("mended", "")), "eot_from" in case.settings
         return Adapter.config(self, case) | {
             "least_removed": 0,
@@ -281,7 +281,8 @@ class FedPHAHE(FedPHA):
 
     def together(self, case: Case) -> Tensors:
         own, *others = lengths_of(case)
-        return {"length": torch.tensor([others[0], own, others[1]])}
+        beside = others or [own]
+        return {"length": torch.tensor([beside[0], own, beside[-1]])}
 
     def compared(self, s: Setting) -> dict[str, Tensor]:
         text = s.method.every_feature(s.params, s.task)[PLACE]  # type: ignore[attr-defined]

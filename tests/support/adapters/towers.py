@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from golden_cases import Case
 from torch import Tensor
 
-from adapters.base import PLACE, Adapter, Close, Setting, rounds_of
+from adapters.base import PLACE, Adapter, Close, Setting, rounds_of, sgd_of
 from adapters.learners import template_of
-from fplbench.engine.train import SGD, step_gradients
+from fplbench.engine.train import step_gradients
 from fplbench.method import Tensors
 
 IMAGE = "image_encoder."
@@ -110,7 +110,7 @@ class PromptSRC(IVLP):
     def check(self, s: Setting, close: Close) -> None:
         """The average of epochs of one step each, as the server's of as many rounds."""
         params = {name: value.clone() for name, value in s.params.items()}
-        optimizer = SGD.of(s.specs, s.case.number("lr", 0.05), 0.9, 5e-4)
+        optimizer = sgd_of(s.case, s.specs)
         alone = {name: value[PLACE] for name, value in params.items()}
         server = s.method.begin({n: type(s.specs[n])(alone[n]) for n in s.specs}, total=1)
         for index in range(1, int(s.case.number("gpa_epochs")) + 1):
@@ -221,11 +221,11 @@ class FedMGP(Adapter):
         }
 
     def check_rounds(self, case: Case, close: Close) -> None:
-        """Two rounds, each with clients' tensors given afresh and the choice that was made."""
+        """Rounds, each with clients' tensors given afresh and the choice that was made."""
         method, kinds = self.made(case), {"ctx": "ctx", "vpt": "ctx_vision"}
         r, everyone = rounds_of(case)
         server: Tensors = {"known": torch.tensor(False)}
-        for index in (0, 1):
+        for index in range(int(case.number("rounds"))):
             trained = case.group(f"input.{index}.trained.")
             chosen = case.group(f"input.{index}.selected.")
             params = {o: trained[t] for t, o in kinds.items()}
