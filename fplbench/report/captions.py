@@ -169,11 +169,13 @@ def _optimizer(group: Group) -> list[str]:
     trained = cells[(cells["trainable_parameters"] > 0) & ~is_chosen(cells)]
     changed = sorted({n for text in trained["changed"].dropna() for n in str(text).split("\n")})
     names = ["train.lr"] if "train.lr" in trained else []
+    if "train.lr_schedule" in trained and set(trained["train.lr_schedule"].dropna()) - {"constant"}:
+        names.append("train.lr_schedule")
     names += [n for n in changed if n.startswith("train.") and n[6:] not in SAID]
     names += [n for n in changed if n.startswith("scen.") and n[5:] not in DESCRIBED]
     return [
         f"{name.partition('.')[2].replace('_', ' ')} {show(trained[name].iloc[0])}"
-        for name in names
+        for name in dict.fromkeys(names)
         if len({show(value) for value in trained[name]}) == 1
     ]
 
@@ -194,7 +196,8 @@ def entry_notes(
     found = []
     if any(entry.fewer for entry in entries):
         found.append(
-            f"{FEWER}n: mean over n seeds only, the others stopped or were not run; not ranked."
+            f"{FEWER}n: mean over n seeds only, the others stopped, were not run or not measured; "
+            "not ranked."
         )
     if any(entry.text == MISSING for entry in entries):
         found.append(f"{MISSING}: not run or not measured.")

@@ -36,14 +36,16 @@ def latex(text: object) -> str:
     """One line of text; a letter beyond Latin and Greek stays, and then pdflatex will not do
     (`beyond_pdflatex`); another character becomes its base, its number, or ?."""
     line = " ".join(str(text).split())
-    return "".join(_LATEX.get(letter) or _latin(letter) for letter in line).replace("--", "-{}-")
+    escaped = "".join(_LATEX.get(letter) or _latin(letter) for letter in line)
+    return re.sub("-(?=-)", "-{}", escaped)  # two would be one longer dash
 
 
 @functools.cache
 def _latin(letter: str) -> str:
     if letter.isprintable() and ord(letter) < 0x180 and not 0x7F <= ord(letter) < 0xC0:
         return letter
-    base = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+    base = unicodedata.normalize("NFKD", letter).replace("\u2044", "/")  # the stroke of a fraction
+    base = base.encode("ascii", "ignore").decode()
     plain = "".join(_LATEX.get(part, part) for part in base if part.isprintable())
     kind = unicodedata.category(letter)[0]
     return plain or (letter if kind in "LMN" else "?" if kind in "CZ" else f"U+{ord(letter):04X}")
@@ -61,7 +63,8 @@ def beyond_pdflatex(text: str) -> bool:
 
 def markdown(text: object) -> str:
     """One line of text in which nothing is markup, also within a table."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split())).replace("\\<", "&lt;")
+    line = " ".join(str(text).split()).replace("&", "&amp;")
+    return _MARKDOWN.sub(r"\\\1", line).replace("\\<", "&lt;")
 
 
 def comment(text: object) -> str:

@@ -47,7 +47,7 @@ def curves(
         for row in rows:
             _curve(panel, frame[frame["row"] == row], metric, row, style[row])
         panel.set_title(title(metric, group.about))
-        panel.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
         if place >= len(metrics) - columns:
             panel.set_xlabel("round")
         if place % columns == 0:
@@ -260,7 +260,11 @@ def about(
     count = len(group.seeds(data))
     parts = [f"{data}: {what} over {count} seed{'s' if count > 1 else ''}"]
     seeds = {row: frame.loc[frame["row"] == row, "seed"].nunique() for row in rows}
-    parts += [f"{row}: {each} only" for row, each in seeds.items() if each < count]
+    fewer: dict[int, list[str]] = {}
+    for row, each in seeds.items():
+        if each < count:
+            fewer.setdefault(each, []).append(row)
+    parts += [f"{each} only: {', '.join(names)}" for each, names in sorted(fewer.items())]
     ran = set(group.frame.loc[group.frame["column"] == data, "row"])
     absent = [row for row in group.rows if row in ran and row not in rows]
     parts += [f"no such numbers: {', '.join(absent)}"] if absent else []

@@ -13,6 +13,7 @@ from fplbench.report.figures import about_lines, rows_of
 from fplbench.report.groups import Group
 from fplbench.report.looks import new_figure, save
 from fplbench.report.partitions import holdings
+from fplbench.report.published import words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,10 +58,12 @@ def draw(group: Group, data: str, record: Record, frame: pd.DataFrame, name: Pat
 
 
 def _untrained(group: Group, rows: list[str]) -> str | None:
-    """The first row whose method trains nothing."""
+    """A row whose method trains nothing: the one that papers set others beside, if it is there."""
     frame = group.frame
     still = set(frame.loc[frame["trainable_parameters"] == 0, "row"])
-    return next((row for row in rows if row in still), None)
+    found = [row for row in rows if row in still]
+    usual = [row for row in found if group.methods[row] == words().untrained]
+    return next(iter([*usual, *found]), None)
 
 
 def _gains(figure: Figure, panel: Axes, gains: pd.DataFrame, numbered: bool) -> None:

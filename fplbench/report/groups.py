@@ -78,7 +78,7 @@ class Group:
     notes: list[str]
 
     def seeds(self, column: str) -> list[int]:
-        """The seeds that any method has on a data set."""
+        """The seeds that any method has numbers for on a data set."""
         return self._seeds[column]
 
     def common_seeds(self, columns: Iterable[str]) -> list[int]:
@@ -91,8 +91,12 @@ class Group:
 
     @cached_property
     def _seeds(self) -> dict[str, list[int]]:
-        by_column = self.frame.groupby("column")["seed"]
-        return {str(column): sorted(set(map(int, seeds))) for column, seeds in by_column}
+        # A seed on which every cell stopped, or was not measured, is none that a method lacks.
+        known = self.frame[self.frame["value"].notna()]
+        found: dict[str, list[int]] = {str(column): [] for column in self.frame["column"].unique()}
+        for column, seeds in known.groupby("column")["seed"]:
+            found[str(column)] = sorted(set(map(int, seeds)))
+        return found
 
     @cached_property
     def _parts(self) -> dict[tuple[str, str], pd.DataFrame]:

@@ -149,7 +149,7 @@ def _over_seeds(one: Entry) -> Entry:
     values = np.array(list(one.samples.values()))
     if len(values) < 2:
         return Entry("one seed")
-    return _interval(*_bootstrap([values], _mean_of_means), one.decimals)
+    return _interval(one.mean, *_bootstrap([values], _mean_of_means), one.decimals)
 
 
 def _over_clients(each: pd.DataFrame, decimals: int) -> Entry:
@@ -157,7 +157,8 @@ def _over_clients(each: pd.DataFrame, decimals: int) -> Entry:
     samples = [part["value"].to_numpy(dtype=float) for _, part in each.groupby("seed")]
     if not samples or min(map(len, samples)) < 2:
         return Entry("n/a")
-    return _interval(*_bootstrap(samples, _mean_of_means), decimals)
+    mean = float(_mean_of_means(*samples))
+    return _interval(mean, *_bootstrap(samples, _mean_of_means), decimals)
 
 
 def _mean_of_means(*samples: Floats, axis: int = -1) -> Floats:
@@ -206,9 +207,9 @@ def _bootstrap(
     return float(low), float(high)
 
 
-def _interval(low: float, high: float, decimals: int) -> Entry:
+def _interval(mean: float | None, low: float, high: float, decimals: int) -> Entry:
     text = f"{low:.{decimals}f} to {high:.{decimals}f}"
-    return Entry(text, (low + high) / 2, low=low, high=high)
+    return Entry(text, mean, low=low, high=high)
 
 
 def _against(behind: Behind | None, decimals: int) -> list[Entry]:

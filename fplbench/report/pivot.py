@@ -16,7 +16,7 @@ import pandas as pd
 from fplbench.errors import UserError
 from fplbench.plugins.measure import DEFAULT
 from fplbench.records.phrases import and_, some
-from fplbench.records.results import ACCURACY, LAST, OFF
+from fplbench.records.results import LAST, OFF
 from fplbench.report import captions
 from fplbench.report.entries import COSTS, Entry, average, cost, mark, number
 from fplbench.report.groups import (
@@ -70,7 +70,7 @@ def pivot(results: pd.DataFrame, titles: Mapping[str, str], asked: Pivot) -> Lay
         Row(
             row,
             [
-                _entry(cells, row, column, metric, read, "dataset" in rows)
+                _entry(cells, row, column, metric, read, rows)
                 for column in shown_columns
                 for metric in metrics
             ],
@@ -194,20 +194,20 @@ def _is_other(cells: pd.DataFrame, metric: str) -> bool:
 
 
 def _entry(
-    cells: pd.DataFrame, row: str, column: str, metric: str, read: Scales, by_data_set: bool
+    cells: pd.DataFrame, row: str, column: str, metric: str, read: Scales, rows: Sequence[str]
 ) -> Entry:
     """The mean over seeds, and over the data sets that the column has in any row.
 
-    by_data_set: the rows are data sets, each with its own alone.
+    rows: what the rows are told apart by. A row of one data set, or of one seed, has its own alone.
     """
     of_column = cells[cells["column"] == column]
     mine = of_column[of_column["row"] == row]
-    wanted = cells[cells["row"] == row] if by_data_set else of_column
+    wanted = cells[cells["row"] == row] if "dataset" in rows else of_column
     parts = {}
     for data in sorted(set(wanted["dataset"])):
         here = of_column[of_column["dataset"] == data]
-        seeds = int(here["seed"].nunique())
         one = mine[mine["dataset"] == data]
+        seeds = int((one if "seed" in rows else here)["seed"].nunique())
         if metric in COSTS:
             parts[data] = cost(one, metric, seeds)
         else:
@@ -271,10 +271,9 @@ def _caption(
 ) -> str:
     read = scales(cells.sort_values("finished"))
     measured = list(dict.fromkeys(in_words(read[name]) for name in metrics if name not in COSTS))
-    # The round of an evaluation stands behind costs alone as well.
-    what = captions.sentence(and_(measured or [in_words(ACCURACY)]))
-    what += f" {cells.attrs.get('when', LAST)}"
-    if any(metric in COSTS for metric in metrics):
+    when = cells.attrs.get("when", LAST)
+    what = f"{captions.sentence(and_(measured))} {when}" if measured else "Cost"
+    if measured and any(metric in COSTS for metric in metrics):
         what += ", and cost"
     if len(metrics) == 1:
         what += f" ({title(metrics[0], about(cells))})"
@@ -296,8 +295,15 @@ def _caption(
         and (name not in OFF or cells[name].iloc[0] != OFF[name])  # no "evaluated_clients 0"
     ]
     averaged = len(data) > 1 and "dataset" not in named
-    marks = captions.marked([row.entries for row in rows], averaged)
-    text = f"{what}{over}; mean and standard deviation over {count}. {', '.join(constant)}."
+    names = [name for _ in rows[0].entries[:: len(metrics)] for name in metrics]
+    ranked = [
+        [each for each, name in zip(row.entries, names, strict=True) if name not in COSTS]
+        for row in rows
+    ]
+    marks = captions.marked(ranked, averaged)
+    spread = "mean and standard deviation" if measured and seeds != [1] else "mean"
+    timed = " (seconds: median and range)" if "seconds_round" in metrics else ""
+    text = f"{what}{over}; {spread} over {count}{timed}. {', '.join(constant)}."
     return f"{text} {marks}".strip() if comparable else text
 
 

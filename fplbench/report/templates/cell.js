@@ -138,7 +138,7 @@ function plotsOf(cell, look) {
   else figures.push(curveFigure(board));
   const names = Object.keys(cell.each);
   if (names.length) figures.push(clientFigure(cell, names, look));
-  else if (cell.count)
+  else if (cell.count && cell.status === "done")
     parts.append(
       make(
         "p",
