@@ -91,7 +91,7 @@ class Group:
 
     @cached_property
     def _seeds(self) -> dict[str, list[int]]:
-        # A seed on which every cell stopped, or was not measured, is none that a method lacks.
+        # A seed on which every cell stopped, or was not measured, is none that others lack.
         known = self.frame[self.frame["value"].notna()]
         found: dict[str, list[int]] = {str(column): [] for column in self.frame["column"].unique()}
         for column, seeds in known.groupby("column")["seed"]:

@@ -119,7 +119,8 @@ def by_data_set(group: Group, kind: Kind, columns: Mapping[str, Sequence[str]]) 
 def entry(group: Group, row: str, column: str, quantity: str) -> Entry:
     """A method's number on a data set."""
     cells = group.cells(row, column)
-    seeds = len(group.seeds(column))
+    # Its own that stopped count too, where nobody else has them: no seed is averaged away.
+    seeds = len({*group.seeds(column), *cells["seed"]})
     if quantity in COSTS:
         return cost(cells, quantity, seeds)
     return number(cells, quantity, seeds, group.scale.decimals)

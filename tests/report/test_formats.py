@@ -110,6 +110,8 @@ def test_names_are_escaped(tmp_path: Path) -> None:
 def test_escapes() -> None:
     assert latex("a_b & 5% ± α\n--") == r"a\_b \& 5\% $\pm$ $\alpha$ -{}-"
     assert latex("λ漢é\x00\u2603") == r"$\lambda$漢é?U+2603"
+    assert latex("a---b ½") == "a-{}-{}-b 1/2"
+    assert markdown("A&lt;B & A<B") == "A&amp;lt;B &amp; A&lt;B"
     assert markdown("a|b *c* <d> [e](f)\ng") == r"a\|b \*c\* &lt;d\> \[e\](f) g"
 
 

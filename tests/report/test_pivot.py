@@ -199,3 +199,17 @@ def test_a_caption_counts_the_seeds_of_each_column(tmp_path: Path) -> None:
     caption = table(tmp_path, "method", "dataset").caption
     assert "over 2 or 4 seeds" in caption
     assert "t-tests over the seeds" in caption
+
+
+def test_a_table_of_costs_alone_speaks_of_costs(swept: Path) -> None:
+    asked = Pivot(("method",), ("alpha",), ("seconds_round", "up_bytes"), {"dataset": "digits"})
+    caption = str(pivot(load_results(swept), TITLES, asked).caption)
+    assert caption.startswith("Cost on digits; mean over 3 seeds (seconds: median and range). ")
+    assert "marked as best" not in caption
+
+
+def test_rows_of_seeds_have_their_own_seed_alone(swept: Path) -> None:
+    asked = Pivot(("seed",), ("method",), ("local",), {"dataset": "digits", "alpha": "1.0"})
+    found = pivot(load_results(swept), TITLES, asked)
+    assert not any(entry.fewer for row in found.rows for entry in row.entries)
+    assert "; mean over 1 seed." in str(found.caption)

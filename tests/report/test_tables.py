@@ -268,6 +268,17 @@ def test_a_diverged_seed_is_never_averaged_away(tmp_path: Path) -> None:
     assert "diverged: FedPGP on digits, seed 1: the loss is not finite" in notes
 
 
+def test_a_seed_that_stopped_for_one_method_and_nobody_else_ran_marks_that_method_alone(
+    tmp_path: Path,
+) -> None:
+    store = store_values(tmp_path, {"promptfl": [60.0, 61.0], "fedpgp": [70.0, 71.0]})
+    write_stopped(store, make_record("fedpgp", "digits", "personal", 2))
+    layout = headline(store.root)
+    found = locals_of(layout)
+    assert (found["PromptFL"].fewer, found["FedPGP"].fewer) == (False, True)
+    assert "over 2 seeds" in str(layout.caption)
+
+
 def test_failed_missing_and_not_applicable_are_words(tmp_path: Path) -> None:
     store = store_values(tmp_path, {"promptfl": [70.0, 71.0]})
     for seed in range(2):
