@@ -70,6 +70,8 @@ class FedAPT(Method):
     def unfit(self) -> str | None:
         assert self.setup is not None
         clients, domains = len(self.setup.sizes), self.config.domains
+        if len(self.setup.clients) < clients:
+            return "a new client is of a domain whose key and query nobody has trained"
         if domains != 1 and (not domains or clients % domains == 0):
             return None
         return f"{clients} clients are not as many of each of {domains} domains (fedapt.domains)"

@@ -43,7 +43,7 @@ class PromptFolio(Method):
             False,
             description="The published average looks for a prompt's weight at the client's id in a "
             "list by the order of the round, so a prompt weighs what another client has. True "
-            "repeats that where all clients take part.",
+            "repeats that where the round's ids are 0 to C - 1; elsewhere the code ends in error.",
         )
 
     config: Config
@@ -65,7 +65,7 @@ class PromptFolio(Method):
 
     def weights(self, r: Round) -> Tensor:
         weights = super().weights(r)
-        if not self.config.published_order or len(r.clients) < r.total:
+        if not self.config.published_order or int(r.clients.max()) >= len(r.clients):
             return weights
         # Prompt p of the list, whosever it is, weighs what client p has.
         return weights[torch.argsort(r.clients)]

@@ -50,3 +50,10 @@ def test_domains_that_clients_cannot_be_dealt_to_are_refused_before_the_run(
     code, _, said = call([*run, *where], monkeypatch, capsys)
     assert code == 2
     assert f"are not as many of each of {count} domains (fedapt.domains)" in said
+
+
+def test_new_clients_whose_domain_nobody_trained_are_refused() -> None:
+    training = Training(rounds=1, new_clients=0.5)
+    made = some.method("fedapt").set_up(setup_of(0, [3] * 4, training))
+    assert made.unfit() == "a new client is of a domain whose key and query nobody has trained"
+    assert of_domains(4).unfit() is None
