@@ -36,8 +36,11 @@ def exam(
     kind = strategy or method
     if kind is None:
         hint = suggestion(name, [*strategies.classes, *methods.classes])
-        raise UserError(f"There is no method or strategy {name!r}; {hint}")
-    candidate, failed, tried = None, 0, 0
+        every = (*strategies.broken, *methods.broken)
+        failed = dict.fromkeys(f"{each.origin}: {each.error}" for each in every)
+        lost = f" (Not loaded: {'; '.join(failed)})" if failed else ""
+        raise UserError(f"There is no method or strategy {name!r}; {hint}{lost}")
+    candidate, broke, tried = None, 0, 0
     for verdict in examine(kind):
         if verdict.candidate != candidate:
             candidate = verdict.candidate
@@ -46,10 +49,10 @@ def exam(
         word = verdict.outcome.upper() if verdict.outcome == "failed" else verdict.outcome
         why = f": {verdict.why}" if verdict.why else ""
         _say(f"  {LINE.format(outcome=word, name=check.name, promise=check.promise)}{why}")
-        failed += verdict.outcome == "failed"
+        broke += verdict.outcome == "failed"
         tried += verdict.outcome != "n/a"
-    _say(f"{tried - failed} of {tried} checks passed.")
-    raise typer.Exit(1 if failed else 0)
+    _say(f"{tried - broke} of {tried} checks passed.")
+    raise typer.Exit(1 if broke else 0)
 
 
 def _settings(candidate: Candidate) -> str:

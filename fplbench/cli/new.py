@@ -80,8 +80,10 @@ def new(
     ] = Path("plugins"),
 ) -> None:
     """Write a file with a plug-in that works as it is, and say how to try it."""
-    if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise UserError(f"{name!r} is no name: take small letters, digits and underscores.")
+    if not re.fullmatch("[a-z][a-z0-9_]{0,63}", name) or keyword.iskeyword(name):
+        raise UserError(
+            f"{name!r} is no name: take at most 64 small letters, digits and underscores."
+        )
     plural = f"{kind.value[:-1]}ies" if kind.value.endswith("y") else f"{kind.value}s"
     built_in = resources.files("fplbench").joinpath(plural, f"{name}.py")
     if name in ("all", "own") or built_in.is_file():

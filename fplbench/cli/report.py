@@ -47,8 +47,12 @@ def tables(
         str | None,
         typer.Option(help="One table of your own: its rows, e.g. method or method,mu."),
     ] = None,
-    columns: Annotated[str, typer.Option(help="Its columns, e.g. dataset or alpha.")] = "dataset",
-    metric: Annotated[str, typer.Option(help="Its numbers, e.g. local,novel.")] = "local",
+    columns: Annotated[
+        str | None, typer.Option(help="Its columns, e.g. alpha; by default dataset.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Its numbers, e.g. local,novel; by default local.")
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(help="NAME=VALUE: only cells that have it; repeatable; needs --rows."),
@@ -86,22 +90,25 @@ def tables(
     written = _formats(formats, siunitx, plugins or [])
     chosen = None if headline is Headline.last else headline.value
     if published:
-        if rows is not None or where or siunitx or formats or chosen or reference or measure:
+        own = (rows, columns, metric, where, siunitx, formats, chosen, reference, measure)
+        if any(own):
             raise UserError(
-                "--published is a table of its own: leave --rows, --where, --headline, --formats, "
-                "--siunitx, --measure, --reference."
+                "--published is a table of its own: leave --rows, --columns, --metric, --where, "
+                "--headline, --formats, --siunitx, --measure, --reference."
             )
         reporting.write_published(results, folder, out, err)
         return
     if rows is None:
-        if where:
-            raise UserError("--where narrows down a table of your own: name its --rows too.")
+        if where or columns or metric:
+            raise UserError(
+                "--columns, --metric and --where are for a table of your own: name its --rows too."
+            )
         of = measure or DEFAULT
         reporting.write_tables(results, folder, chosen, written, reference, out, err, of)
         return
     if reference:
         raise UserError("--reference is for the tables that are always made: leave --rows out.")
-    asked = [_names(rows), _names(columns), _names(metric)]
+    asked = [_names(rows), _names(columns or "dataset"), _names(metric or "local")]
     reporting.write_pivot(results, folder, asked, where or [], chosen, written, out, err, measure)
 
 

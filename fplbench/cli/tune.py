@@ -11,7 +11,7 @@ import typer
 
 from fplbench.cli import flags
 from fplbench.cli.asked import EXECUTORS, SETTINGS, asked_for, axes_of, executor_of, settings_of
-from fplbench.cli.consoles import out, warn
+from fplbench.cli.consoles import err, out, warn
 from fplbench.cli.options import (
     DataRoot,
     Device,
@@ -150,8 +150,12 @@ def tune(
         return
     say.ended(cells, before, store)
     found = of.choose(trials, store, budget, draw_seed, asked.seeds, metric, search)
-    path = of.write(found, output)
     _tell(found, dict.fromkeys(trial.method for trial in trials))
+    if not found.methods:  # a file of an earlier search stays
+        line = "Nothing was written: every draw diverged. Try a lower --lr, or other settings."
+        err.print(line, style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+    path = of.write(found, output)
     line = f"{path}: fplbench run --tuned {path} --datasets ... runs them."
     out.print(line, markup=False, soft_wrap=True)
     raise typer.Exit(int(any(trial.method not in found.methods for trial in trials)))

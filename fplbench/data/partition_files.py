@@ -215,6 +215,9 @@ def _of_csv(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
             f"the partition {path} must begin with the line client,split,image, but it begins "
             f"with {','.join(head)!r}."
         )
+    twice = [name for name in COLUMNS if head.count(name) > 1]
+    if twice:
+        raise UserError(f"the partition {path} has the column {twice[0]} twice: leave one.")
     columns = [head.index(name) for name in COLUMNS]
     for line in lines:
         if not any(line):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ def expand(
     problems.refuse()
     kinds = [(name, bench.scenarios.get(scenario)) for name, scenario in asked]
     known = {(name, kind.name): kind for name, kind in kinds}
-    _check_options(request, scenarios, ways, problems)
+    _check_options(request, scenarios, ways, bench.strategies.classes, problems)
     _check_sets(request, classes, scenarios, ways, problems)
     pairs_of = list(_pairs(request, classes, ways, problems))
     request = _with_whole_names(request, known, bench)
@@ -130,6 +130,7 @@ def _check_options(
     request: Request,
     scenarios: dict[str, type[Scenario]],
     ways: dict[str, type[Strategy]],
+    every: Mapping[str, type[Strategy]],
     problems: Problems,
 ) -> None:
     """A flag that nothing chosen knows would be ignored in silence; it is refused."""
@@ -139,9 +140,11 @@ def _check_options(
         if option not in Training.model_fields and option not in known:
             names = ", ".join(sorted(scenarios))
             also = f", nor of the strategy {', '.join(sorted(ways))}" if ways else ""
-            problems.add(
-                f"{option} is no setting of the scenario {names}{also}; leave the flag out."
-            )
+            hint = "leave the flag out"
+            if option in FLAGS:
+                having = sorted(n for n, cls in every.items() if option in cls.Config.model_fields)
+                hint += f", or choose one of the --strategies {', '.join(having)}"
+            problems.add(f"{option} is no setting of the scenario {names}{also}; {hint}.")
 
 
 def _check_sets(

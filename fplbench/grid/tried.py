@@ -16,6 +16,7 @@ from fplbench.engine.by_image import is_mean
 from fplbench.engine.fit import setup_of
 from fplbench.errors import UserError
 from fplbench.features.stock import Workbench
+from fplbench.grid import defaults
 from fplbench.grid.validation import held_out
 from fplbench.method import Method, Round, Task, Tensors
 from fplbench.plugins.base import one_line
@@ -65,9 +66,13 @@ def try_starts(
         except UserError as error:
             problems.add(error)
         except Exception as error:  # whatever a method's code raises there
+            usual = kind.Config(**defaults.settings(cell.backbone, kind)).model_dump(mode="json")
+            changed = {n: v for n, v in cell.settings.items() if v != usual[n]}
+            what = ", ".join(f"{name}={value}" for name, value in changed.items())
+            todo = "change that" if changed else f"look with `fplbench exam {cell.method}`"
             problems.add(
-                f"{cell.method} cannot start with its settings on {cell.backbone} "
-                f"({one_line(error)}): change what was set."
+                f"{cell.method} cannot start with {what or 'its defaults'} on {cell.backbone} "
+                f"({one_line(error)}): {todo}."
             )
 
 

@@ -98,7 +98,9 @@ def _of_type(kind: Any, text: Written) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and _takes(kind, value):
         return value
-    return str(text) if _takes(kind, str(text)) else value
+    # A truth is a number to whoever does not look: `rounds: true` would be one round.
+    truth = isinstance(value, bool) and not _takes(kind, value)
+    return str(text) if truth or _takes(kind, str(text)) else value
 
 
 def _takes(kind: Any, value: object) -> bool:

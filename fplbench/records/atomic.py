@@ -34,6 +34,13 @@ def write_aside(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
         raise
 
 
+def put(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all; a text as UTF-8, what that cannot hold by number."""
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+    with write_aside(path) as file:
+        file.write(data)
+
+
 OUT = "where the files were to go: name another place with --out"
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fplbench.plugins.measure import DEFAULT
+from fplbench.records.atomic import put
 from fplbench.records.results import LAST
 from fplbench.report import captions
 from fplbench.report.entries import Entry
@@ -164,8 +165,8 @@ def write(found: Comparison, folder: Path) -> list[Path]:
     lines += [f"{n}. {markdown(text)}." for n, text in enumerate(found.footnotes, 1)]
     table = pd.DataFrame([_values(pair, found.footnotes) for pair in found.pairs])
     paths = [folder / "published.md", folder / "published.csv"]
-    paths[0].write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
-    table.to_csv(paths[1], index=False, errors="backslashreplace")
+    put(paths[0], "\n".join(lines) + "\n")
+    put(paths[1], table.to_csv(index=False, lineterminator="\n"))
     return paths
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fplbench.machine.fonts import fit
-from fplbench.records.atomic import OUT, writing
+from fplbench.records.atomic import OUT, put, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,6 +142,6 @@ def save(figure: Figure, path: Path, data: pd.DataFrame) -> list[Path]:
     with writing(path.parent, OUT):
         path.parent.mkdir(parents=True, exist_ok=True)
         for file, content in drawn.items():
-            file.write_bytes(content.getvalue())
-        data.to_csv(csv, index=False, lineterminator="\n")
+            put(file, content.getvalue())
+        put(csv, data.to_csv(index=False, lineterminator="\n"))
     return [pdf, png, csv]

@@ -20,6 +20,7 @@ import pandas as pd
 import fplbench
 from fplbench.errors import UserError
 from fplbench.plugins.measure import DEFAULT
+from fplbench.records.atomic import put
 from fplbench.records.results import measures_of, results_of
 from fplbench.records.starts import Found, drawn
 from fplbench.records.store import Problem
@@ -85,7 +86,7 @@ def write_page(
     )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        put(out, text)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose another -o.") from error
     return out

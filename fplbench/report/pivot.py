@@ -133,6 +133,8 @@ def _narrowed(results: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
 def _metrics(cells: pd.DataFrame, asked: Sequence[str]) -> list[str]:
     there = list(dict.fromkeys(cells["metric"].dropna()))
     unknown = [name for name in asked if name not in there and name not in COSTS]
+    if unknown and not there:
+        raise UserError("None of these cells has numbers: `fplbench status` says how they ended.")
     if unknown:
         raise UserError(
             f"These records have no metric {unknown[0]}; they have {', '.join(there)}. {COSTLY}"

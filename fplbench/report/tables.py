@@ -18,7 +18,7 @@ from fplbench.plugins import registry
 from fplbench.plugins.format import Document, Format
 from fplbench.plugins.measure import DEFAULT
 from fplbench.records import command
-from fplbench.records.atomic import OUT, writing
+from fplbench.records.atomic import OUT, put, writing
 from fplbench.records.record import Record
 from fplbench.report.captions import sentence, setting
 from fplbench.report.entries import FEWER, Entry
@@ -99,10 +99,7 @@ def _write(document: Document, out: Path, formats: Sequence[Format] | None) -> l
     with writing(out, OUT):
         out.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():
-            if isinstance(content, bytes):
-                (out / file).write_bytes(content)
-            else:
-                (out / file).write_text(content, encoding="utf-8", errors="backslashreplace")
+            put(out / file, content)
     return [out / file for file in files]
 
 

@@ -238,7 +238,8 @@ def test_settings_that_no_method_can_start_with_are_refused(
     bench: Workbench, name: str, sets: dict[str, int], why: str
 ) -> None:
     said = refusal(bench, methods=(name,), sets=sets)
-    assert said.startswith(f"{name} cannot start with its settings on tiny ({why}: ")
+    what = ", ".join(f"{key}={value}" for key, value in sets.items())
+    assert said.startswith(f"{name} cannot start with {what} on tiny ({why}: ")
     assert len(said.splitlines()) == 1
 
 

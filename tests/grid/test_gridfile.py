@@ -78,3 +78,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_run_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--datasets NAMES"):
         gridfile.request(gridfile.read(grid(tmp_path, "methods: promptfl\n")), {}, {}, {})
+
+
+def test_a_merge_key_stands_for_what_it_names(tmp_path: Path) -> None:
+    text = "settings:\n  <<: {rounds: 3, lr: 0.2}\n  lr: 0.1\n"
+    (tmp_path / "grid.yaml").write_text(text)
+    assert gridfile.read(tmp_path / "grid.yaml") == {"settings": {"rounds": "3", "lr": "0.1"}}

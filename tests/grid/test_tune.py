@@ -230,13 +230,24 @@ def test_from_a_search_to_a_table_with_tuned_rows(run: Run, tmp_path: Path) -> N
     assert run("tables", str(runs))[0] == 0
     text = (runs / "tables" / "tables.md").read_text()
     assert content["rule"] in text
-    assert "lr 0.007, 4 context tokens" in text  # of the rows that nobody tuned
+    assert "lr 0.007, lr schedule cosine, 4 context tokens" in text  # of the rows that nobody tuned
     assert "FedPGP (tuned): mu 0.7, lr 0.02" in text
 
     tuned = [r for r in Store(runs).records() if r.training["chosen_by"]]
     for record in map(read_record, [runs / r.id for r in tuned]):
         again = [*command.command(record)[1:], "--out", str(runs), "--dry-run"]
         assert "1 cell: 0 to run" in run(*again)[1]
+
+
+def test_a_search_that_all_diverges_leaves_an_earlier_choice_alone(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / tune.NAME).write_text("kept")
+    search = ["tune", "--methods", "promptfl", *SMALL, "--tune-seeds", "7", "--budget", "2"]
+    code, _, err = run(*search, "--lr", "1e38", "--out", str(tmp_path))
+    assert code == 1
+    assert "Nothing was written: every draw diverged" in err
+    assert (tmp_path / tune.NAME).read_text() == "kept"
 
 
 @pytest.mark.parametrize(

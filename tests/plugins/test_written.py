@@ -84,6 +84,8 @@ def test_a_number_is_a_number_wherever_it_is_written(
         ("count", "0x10"),
         ("count", "0o17"),
         ("count", "no"),
+        ("count", "true"),
+        ("rate", "false"),
         ("count", "null"),
         ("rate", "inf"),
         ("rate", "nan"),

@@ -69,8 +69,10 @@ def test_tables_show_the_mean_over_the_last_five_rounds_when_asked(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--published", "--headline", "last5"], "leave --rows, --where, --headline"),
+        (["--published", "--headline", "last5"], "leave --rows, --columns, --metric, --where"),
         (["--where", "scenario=domains"], "name its --rows too"),
+        (["--metric", "novel"], "name its --rows too"),
+        (["--columns", "alpha"], "name its --rows too"),
         (["--rows", "method"], "scenario (base2novel, domains)"),
         (["--rows", ","], "needs --rows"),
         (["--rows", "method", "--where", "scenario"], "NAME=VALUE"),

@@ -213,3 +213,9 @@ def test_rows_of_seeds_have_their_own_seed_alone(swept: Path) -> None:
     found = pivot(load_results(swept), TITLES, asked)
     assert not any(entry.fewer for row in found.rows for entry in row.entries)
     assert "; mean over 1 seed." in str(found.caption)
+
+
+def test_cells_that_all_stopped_have_no_table_of_ones_own(tmp_path: Path) -> None:
+    write_stopped(Store(tmp_path), make_record("promptfl", "digits", "personal"))
+    with pytest.raises(UserError, match="None of these cells has numbers"):
+        pivot(load_results(tmp_path), TITLES, Pivot(("method",), ("dataset",), ("local",), {}))

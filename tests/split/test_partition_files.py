@@ -169,6 +169,7 @@ def test_files_from_elsewhere_are_the_same_partition(
         (PLAIN + "a,train\n", "line 5 has 2 values, but the first line 3"),
         (f"a,train,{CAT}\n", "must begin with the line client,split,image"),
         ("", "must begin with the line client,split,image"),
+        (f"client,client,split,image\na,b,train,{CAT}\n", "has the column client twice"),
         (PLAIN + f",train,{DOG}2\n", "a client without a name"),
         (PLAIN.encode() + b"caf\xe9,train,x\n", "is not UTF-8 (byte"),
     ],
