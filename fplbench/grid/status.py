@@ -30,6 +30,7 @@ class Progress:
     foreign: whole, but not to be read by this version.
 
     stale: of all records, those that would not be made again, each with what has changed.
+    earlier: records of this folder that are of no cell of the last run.
     """
 
     done: list[Record] = field(default_factory=list)
@@ -40,6 +41,13 @@ class Progress:
     left_behind: list[tuple[Planned, Claim]] = field(default_factory=list)
     left: list[Planned] = field(default_factory=list)
     stale: list[tuple[str, str]] = field(default_factory=list)
+    earlier: list[Record] = field(default_factory=list)
+
+    @property
+    def code(self) -> int:
+        """1 if anything here failed, diverged or is damaged."""
+        wrong = any(record.status != "done" for record in self.earlier)
+        return int(bool(self.stopped or self.damaged or wrong))
 
 
 def show(root: Path, every: float | None, out: Console) -> int:
@@ -50,7 +58,7 @@ def show(root: Path, every: float | None, out: Console) -> int:
     if every is None:
         found = progress(root, claims)
         out.print(_drawn(found, root))
-        return 1 if found.stopped or found.damaged else 0
+        return found.code
     try:
         with Live(console=out, auto_refresh=False) as live:
             while True:
@@ -61,7 +69,7 @@ def show(root: Path, every: float | None, out: Console) -> int:
                 time.sleep(every)
     except KeyboardInterrupt:
         pass
-    return 1 if found.stopped or found.damaged else 0
+    return found.code
 
 
 def progress(root: Path, claims: Claims) -> Progress:
@@ -86,6 +94,8 @@ def progress(root: Path, claims: Claims) -> Progress:
             (found.foreign if status == "foreign" else found.damaged).append(cell)
         else:
             found.left.append(cell)
+    planned = {cell.id for cell in cells}
+    found.earlier = [record for record in records if record.id not in planned]
     return found
 
 
@@ -126,8 +136,22 @@ def _lines(found: Progress, root: Path) -> Iterator[str]:
     yield from _some(
         f"of another version: {cell.id} (fplbench check {root})" for cell in found.foreign
     )
+    yield from _earlier(found.earlier)
     yield from _stale(found.stale)
     yield from _time_left(found, Store(root))
+
+
+def _earlier(records: list[Record]) -> Iterator[str]:
+    """What lies here beside the cells of the last run."""
+    if not records:
+        return
+    stopped = [record for record in records if record.status != "done"]
+    worse = f", {len(stopped)} failed or diverged" if stopped else ""
+    yield f"Of earlier runs: {some(len(records) - len(stopped), 'cell')} done{worse}."
+    yield from _some(
+        f"{record.status}: {record.id}: {record.error.message if record.error else 'no reason'}"
+        for record in stopped
+    )
 
 
 def _runner(claim: Claim) -> str:

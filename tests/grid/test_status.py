@@ -77,6 +77,19 @@ def test_status_tells_every_state(store: Store) -> None:
     assert "time left: about 41 s with 1 running" in text
 
 
+def test_what_failed_in_an_earlier_run_is_not_hidden_by_the_last_one(store: Store) -> None:
+    cells = [make_record(seed=seed) for seed in range(3)]
+    write_done(store, cells[0])
+    write_stopped(store, cells[1])
+    plan.remember(store.root, [planned(cells[2])], {})
+    write_done(store, cells[2])
+    text, code = said(status.show, store.root, None)
+    assert "1 cell: 1 done" in text
+    assert "Of earlier runs: 1 cell done, 1 failed or diverged." in text
+    assert f"diverged: {cells[1].id}: the loss is not finite" in text
+    assert code == 1
+
+
 def test_status_without_a_plan_shows_the_records(store: Store) -> None:
     write_done(store, make_record())
     assert said(status.show, store.root, None) == ("1 cell: 1 done\n", 0)
