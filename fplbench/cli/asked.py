@@ -23,15 +23,17 @@ SETTINGS = [*flags.of_training(), *flags.of_scenarios(), *flags.of_strategies()]
 EXECUTORS = flags.of_executors()
 
 
-def axes_of(seeds: str | None, scenario: str | None, **names: str | None) -> dict[str, Any]:
-    """The axes of a grid that were given as flags. names: methods, strategies, datasets,
-    backbone."""
+def axes_of(
+    seeds: str | None, flag: str, scenario: str | None, **names: str | None
+) -> dict[str, Any]:
+    """The axes of a grid that were given as flags. flag: that of the seeds. names: methods,
+    strategies, datasets, backbone."""
     backbones = listed(names.pop("backbone"), "--backbone")
     found = {
         **{axis: listed(text, f"--{axis}") for axis, text in names.items()},
         "scenarios": listed(scenario, "--scenario"),
         "backbones": backbones,
-        "seeds": listed_seeds(seeds),
+        "seeds": listed_seeds(seeds, flag),
     }
     return {axis: values for axis, values in found.items() if values is not None}
 

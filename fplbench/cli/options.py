@@ -59,13 +59,13 @@ def listed(text: str | None, flag: str) -> tuple[str, ...] | None:
     return names
 
 
-def listed_seeds(text: str | None) -> tuple[int, ...] | None:
-    """The numbers of --seeds; None where it was not given."""
-    parts = listed(text, "--seeds")
-    if parts is None:
+def listed_seeds(text: str | None, flag: str = "--seeds") -> tuple[int, ...] | None:
+    """Numbers with commas between; None where the flag was not given."""
+    if text is None:
         return None
-    if not all(part.isdecimal() for part in parts):
-        raise UserError(f"--seeds {text}: seeds are whole numbers from 0, e.g. --seeds 0,1,2.")
+    parts = dict.fromkeys(part.strip() for part in text.split(",") if part.strip())
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise UserError(f"{flag} {text}: seeds are whole numbers from 0, e.g. {flag} 0,1,2.")
     return tuple(map(int, parts))
 
 

@@ -80,8 +80,8 @@ def _chosen(path: Path, name: str | None) -> Record:
             f"There is no finished cell at {path}{f' called {name}...' if name else ''}."
         )
     if len(done) > 1:
-        some = ", ".join(record.id for record in done[:3])
-        raise UserError(f"{len(done)} cells fit ({some}, ...): name one with --cell.")
+        names = ", ".join(record.id for record in done[:3]) + (", ..." if len(done) > 3 else "")
+        raise UserError(f"{len(done)} cells fit ({names}): name one with --cell.")
     return done[0]
 
 

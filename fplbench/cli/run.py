@@ -113,7 +113,7 @@ def run(
     """Run every method on every data set with every seed; what is done already is skipped."""
     output, grid, data_root, plugins, tuned = map(home, (output, grid, data_root, plugins, tuned))
     names = {"methods": methods, "strategies": strategies, "datasets": datasets}
-    axes = axes_of(seeds, scenario, backbone=backbone, **names)
+    axes = axes_of(seeds, "--seeds", scenario, backbone=backbone, **names)
     options, sets = settings_of(given, settings, validation)
     request = _request(preset, grid, axes, options, sets, tuned)
     if not math.isfinite(checkpoint):

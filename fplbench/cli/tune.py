@@ -100,7 +100,7 @@ def tune(
     """
     output, grid, data_root, plugins = map(home, (output, grid, data_root, plugins))
     names = {"methods": methods, "strategies": strategies, "datasets": datasets}
-    axes = axes_of(tune_seeds, scenario, backbone=backbone, **names)
+    axes = axes_of(tune_seeds, "--tune-seeds", scenario, backbone=backbone, **names)
     options, sets = settings_of(given, settings)
     asked = asked_for(preset, grid, axes, options, sets)
     _refuse(asked)

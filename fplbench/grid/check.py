@@ -7,17 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fplbench.errors import UserError
 from fplbench.grid.claims import FOLDER, Claims
 from fplbench.records.check import damage, unfinished
 from fplbench.records.phrases import some
-from fplbench.records.store import FOREIGN, cell_folders
+from fplbench.records.store import FOREIGN, cell_folders, require_folder
 
 
 def show(root: Path, out: Console) -> int:
     """Print what is wrong and what was left behind; 1 if anything is damaged or cannot be read."""
-    if not root.is_dir():
-        raise UserError(f"there is no folder {root}: name the one that --out of the run named.")
+    require_folder(root)
     folders = cell_folders(root)
     wrong = [line for folder in folders for line in damage(folder)]
     for line in wrong:

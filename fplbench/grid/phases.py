@@ -14,7 +14,7 @@ from fplbench.grid.plan import duration
 from fplbench.records.phrases import some
 from fplbench.records.record import Record
 from fplbench.records.results import hardware
-from fplbench.records.store import Store
+from fplbench.records.store import Store, require_folder
 from fplbench.spec import OWN
 
 PHASES = ("start", "features", "train", "evaluate")
@@ -28,8 +28,7 @@ BELOW = (
 
 def show(root: Path, out: Console) -> None:
     """Print a row for the cells of each method, data set and scenario."""
-    if not root.is_dir():
-        raise UserError(f"there is no folder {root}: name the one that --out of the run named.")
+    require_folder(root)
     records = Store(root).records()
     timed = [record for record in records if "total" in record.times]
     if not timed:

@@ -11,14 +11,13 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from fplbench.errors import UserError
 from fplbench.grid.claims import Claim, Claims
 from fplbench.grid.log import last_round
 from fplbench.grid.plan import Planned, duration, estimate, known_files, latest
 from fplbench.grid.stale import outdated, together
 from fplbench.records.phrases import some
 from fplbench.records.record import Record
-from fplbench.records.store import LOG, WORK, Store
+from fplbench.records.store import LOG, WORK, Store, require_folder
 
 SHOWN = 12
 """Lines of a kind before the rest is counted only."""
@@ -52,8 +51,7 @@ class Progress:
 
 def show(root: Path, every: float | None, out: Console) -> int:
     """Print the state of a store, again and again where `every` says so; the exit code."""
-    if not root.is_dir():
-        raise UserError(f"there is no folder {root}: name the one that --out of the run named.")
+    require_folder(root)
     claims = Claims(root)
     if every is None:
         found = progress(root, claims)

@@ -249,6 +249,14 @@ def _shown(value: object) -> str:
     return str(value)[:40].encode("utf-8", "backslashreplace").decode()
 
 
+def require_folder(root: Path) -> None:
+    """UserError where a store is looked for and there is none."""
+    if root.is_file():
+        raise UserError(f"{root} is a file: name the folder that --out of the run named.")
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}: name the one that --out of the run named.")
+
+
 class OtherSchema(ValueError):
     """A record that another version reads."""
 

@@ -18,7 +18,7 @@ from fplbench.scenarios._budgets import FEDPGP
 from fplbench.split import partition
 from fplbench.split.by_class import shots_of
 from fplbench.split.exams import own_exam, shared_exam
-from fplbench.split.whole import rows_of
+from fplbench.split.whole import rows_of, shots_in_words
 
 WANTED = "the scenario federation wants data of several data sets: write --datasets NAME+OTHER"
 
@@ -133,7 +133,7 @@ class Federation(Scenario):
         tested = f", tested on {mine.test_on}" if mine.test_on else ""
         return (
             f"clients with {mine.classes_per_client} {'' if mine.base == 'all' else 'base '}"
-            f"classes of one data set, {mine.shots} shots{among}{tested}"
+            f"classes of one data set, {shots_in_words(mine.shots)}{among}{tested}"
         )
 
     def _away(self, names: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from fplbench.errors import UserError
 from fplbench.rng import numpy_generator
 from fplbench.scenario import Scenario, Settings
 from fplbench.split import partition
+from fplbench.split.whole import shots_in_words
 
 
 class ByClass(Scenario):
@@ -34,7 +35,8 @@ class ByClass(Scenario):
     config: Config
 
     def describe(self) -> str:
-        return f"{self.config.clients} clients with classes of their own, {self.config.shots} shots"
+        shots = shots_in_words(self.config.shots)
+        return f"{self.config.clients} clients with classes of their own, {shots}"
 
     def deal(self, classes: IntArray, what: str, seed: int) -> list[IntArray]:
         """Shuffle the classes and deal them; each client gets at least one.

@@ -48,6 +48,11 @@ def client_names(count: int) -> tuple[str, ...]:
     return tuple(f"client {index}" for index in range(count))
 
 
+def shots_in_words(shots: int) -> str:
+    """1 shot, 16 shots."""
+    return f"{shots} shot{'' if shots == 1 else 's'}"
+
+
 def shots_note(shots: int | None) -> str:
     """The end of a caption."""
-    return "" if shots is None else f", {shots} shots"
+    return "" if shots is None else f", {shots_in_words(shots)}"
