@@ -219,3 +219,24 @@ def test_cells_that_all_stopped_have_no_table_of_ones_own(tmp_path: Path) -> Non
     write_stopped(Store(tmp_path), make_record("promptfl", "digits", "personal"))
     with pytest.raises(UserError, match="None of these cells has numbers"):
         pivot(load_results(tmp_path), TITLES, Pivot(("method",), ("dataset",), ("local",), {}))
+
+
+def test_of_two_cells_of_one_place_the_latest_counts(tmp_path: Path) -> None:
+    for value, when in ((50.0, "2026-01-02"), (70.0, "2026-01-01")):
+        metrics = {"local": Metric(mean=value)}
+        record = make_record("coop", "digits", "personal", metrics=metrics, finished=when)
+        write_done(Store(tmp_path), record)
+    found = pivot(load_results(tmp_path), TITLES, Pivot(("method",), ("dataset",), ("local",), {}))
+    assert [entry.text for entry in found.rows[0].entries] == ["50.0"]
+
+
+def test_an_average_over_data_sets_is_over_the_seeds_that_all_have(tmp_path: Path) -> None:
+    for data, seeds in (("digits", 2), ("shapes", 3)):
+        for seed in range(seeds):
+            metrics = {"local": Metric(mean=50.0 + 10 * seed)}
+            write_done(
+                Store(tmp_path), make_record("coop", data, "personal", seed, metrics=metrics)
+            )
+    found = pivot(load_results(tmp_path), TITLES, Pivot(("method",), (), ("local",), {}))
+    (entry,) = found.rows[0].entries
+    assert (entry.text, entry.seeds, entry.fewer) == ("55.0", 2, False)

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import studentized_range, ttest_1samp, ttest_rel
+from scipy.stats import t as student
 
 from fplbench.report.significance import (
     LEVEL,
     Behind,
     against_best,
+    between,
     holm,
     range_p,
     ranking,
@@ -164,3 +166,65 @@ def test_methods_that_always_tie_are_one_clique() -> None:
     assert found is not None
     assert found.p == 1
     assert found.cliques() == [("a", "b", "c")]
+
+
+def test_two_that_train_nothing_are_a_paired_t_test() -> None:
+    a, b = [70.0, 71.5, 73.0, 70.5], [69.0, 71.0, 70.0, 70.0]
+    assert compare(a, b, still=(0, 1))[1].p == pytest.approx(ttest_rel(a, b).pvalue)
+
+
+def test_the_interval_of_an_unsteady_pair_is_by_its_own_variance() -> None:
+    pair = [[80.0, 70.0, 78.0], [70.0, 74.0, 72.0]]
+    steady = [[60.0, 60.1, 60.2], [60.1, 60.0, 60.2], [60.2, 60.1, 60.0]]
+    found = compare(*pair, *steady)[1]
+    own = np.subtract(*pair).var(ddof=1) / 3
+    half = student.isf(0.025, 4 * 2) * np.sqrt(own)
+    assert (found.high - found.low) / 2 == pytest.approx(half)
+
+
+STILL = [75.0, 76.0, 74.5], [73.0, 74.5, 72.0]
+
+
+def test_zero_shot_below_the_best_is_corrected_for_the_choice() -> None:
+    rows = [*STILL, [71.9, 71.9, 71.9]]
+    samples, trained = [dict(enumerate(row)) for row in rows], [True, True, False]
+    raw = between(samples, trained, 2, 0).p
+    assert compare(*rows, still=(2,))[2].p == pytest.approx(2 * raw)
+    assert raw < 0.5
+
+
+def test_zero_shot_above_all_is_corrected_by_holm() -> None:
+    rows = [*STILL, [78.0, 78.0, 78.0]]
+    samples, trained = [dict(enumerate(row)) for row in rows], [True, True, False]
+    raw = [between(samples, trained, place, 2).p for place in (0, 1)]
+    assert [one.p for one in compare(*rows, still=(2,))][:2] == pytest.approx(holm(raw))
+
+
+def test_zero_shot_is_no_rival_of_the_trained() -> None:
+    rows = [*STILL, [71.5, 73.0, 70.0]]
+    beside = compare(*rows, [74.0] * 3, still=(3,))
+    assert [one.p for one in beside[:3]] == pytest.approx([one.p for one in compare(*rows)])
+
+
+def test_variance_against_zero_shot_is_pooled_or_a_methods_own_where_that_is_more() -> None:
+    draw = np.random.default_rng(0)
+    steady = [(70 + draw.normal(0, 0.5, 5)).tolist() for _ in range(3)]
+    wild = (66 + 6 * draw.normal(size=5)).tolist()
+    found = compare(*steady, wild, [80.0] * 5, still=(4,))
+    known = np.array([*steady, wild]) - 80.0
+    methods, seeds = known.shape
+    by_seed = known.mean(0) - known.mean()
+    of_seeds = methods * (by_seed**2).sum() / (seeds - 1)
+    rest = known - known.mean(1, keepdims=True) - by_seed
+    of_rest = (rest**2).sum() / ((methods - 1) * (seeds - 1))
+    parts = of_seeds / methods, of_rest * (methods - 1) / methods
+    pooled = sum(parts)
+    # Satterthwaite's degrees of freedom.
+    freedom = pooled**2 / (
+        parts[0] ** 2 / (seeds - 1) + parts[1] ** 2 / ((methods - 1) * (seeds - 1))
+    )
+    for row in (0, 3):
+        variance = max(pooled, np.var(known[row], ddof=1)) / seeds
+        half = student.isf(0.025, freedom) * np.sqrt(variance)
+        assert (found[row].high - found[row].low) / 2 == pytest.approx(half)
+    assert np.var(known[3], ddof=1) > pooled
