@@ -11,6 +11,7 @@ from torch import Tensor
 from fplbench.engine.chunks import Chunk
 from fplbench.engine.evaluate import models_tested
 from fplbench.engine.fit import run_round, setup_of
+from fplbench.method import Param
 from fplbench.strategies.fedamp import FedAMP
 
 
@@ -233,3 +234,26 @@ def test_fedamp_leaves_a_client_something_of_its_own_however_many_there_are(
         close(method.clouds({"ctx": alike})["ctx"], alike)
     assert "less than nothing" in str(of(60, alpha=0.1).unfit())
     assert of(60, alpha=0.1, attention="published").unfit() is None
+
+
+def test_fedpers_base_is_rounded_down() -> None:
+    way = made("fedper")
+    assert way.base(torch.zeros(3, 2)).shape == (1, 2)  # type: ignore[attr-defined]
+
+
+def test_fedamp_has_no_cloud_of_what_does_not_move() -> None:
+    specs = {"a": Param(torch.ones(2)), "b": Param(torch.ones(2), lr_scale=0.0)}
+    begun = made("fedamp").begin(specs, 3)
+    assert "cloud.a" in begun
+    assert "cloud.b" not in begun
+
+
+def test_a_learner_in_a_strategy_is_told_of_the_run_too() -> None:
+    setup = setup_of(0, SIZES, TRAINING)
+    method = made("fedavg").set_up(setup)
+    assert method.setup is method.learner.setup is setup  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("momentum", 1.0), ("adam", 0.01), ("yogi", 0.01)])
+def test_fedopts_rate_hangs_on_its_optimizer(optimizer: str, rate: float) -> None:
+    assert made("fedopt", optimizer=optimizer).rate == rate  # type: ignore[attr-defined]

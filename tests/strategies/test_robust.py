@@ -141,3 +141,9 @@ def test_multi_krum_is_the_mean_of_the_nearest(federation: Make) -> None:
     r = fed.round_of(torch.arange(7), 1)
     torch.testing.assert_close(many.rule(sent, r)["ctx"], sent["ctx"].mean(0))  # type: ignore[attr-defined]
     assert any(torch.equal(one.rule(sent, r)["ctx"], each) for each in sent["ctx"])  # type: ignore[attr-defined]
+
+
+def test_the_median_of_an_even_number_is_between_the_middle_two(federation: Make) -> None:
+    fed, way = ready(federation, "median")
+    sent = {"w": torch.tensor([[1.0], [2.0], [4.0], [9.0]])}
+    assert way.rule(sent, fed.round_of(torch.arange(3), 1))["w"].item() == 3.0
