@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from plugin_texts import dataset_text
 
+from fplbench.data.on_disk import fingerprint
 from fplbench.data.prepare import prepared
 from fplbench.data.reading import missing_of
+from fplbench.data.splits import Entry, cut, from_entries
 from fplbench.dataset import Dataset
 from fplbench.errors import UserError
 from fplbench.plugins import registry
@@ -44,3 +46,27 @@ def test_one_that_cannot_be_asked_is_not_here(tmp_path: Path) -> None:
     assert "my_images cannot be looked for: OSError: away" in str(missing_of(cls, None))
     (tmp_path / "whole").mkdir()
     assert missing_of(of(tmp_path / "whole", BODY), None) is None
+
+
+def test_the_fingerprint_holds_labels_and_domains(tmp_path: Path) -> None:
+    def made(labels: list[int], domains: list[int]) -> str:
+        every = [
+            Entry(f"{place}.png", *both)
+            for place, both in enumerate(zip(labels, domains, strict=True))
+        ]
+        return fingerprint(
+            from_entries(tmp_path, ["a", "b"], every, every, "ours", "x", ["p", "q"])
+        )
+
+    one = made([0, 1, 0, 1], [0, 0, 1, 1])
+    assert one != made([1, 0, 0, 1], [0, 0, 1, 1])
+    assert one != made([0, 1, 0, 1], [0, 1, 0, 1])
+
+
+def test_our_split_is_cut_by_domain_and_not_by_the_order_of_files() -> None:
+    two = [Entry(f"{home}/{place:02}.png", 0, home) for home in (0, 1) for place in range(20)]
+    _, test = cut(two)
+    places = [[entry.file[2:] for entry in test if entry.domain == home] for home in (0, 1)]
+    assert places[0] != places[1]
+    every = [Entry(f"{place:02}.png", place % 2) for place in range(20)]
+    assert cut(every) == cut(every[::-1])

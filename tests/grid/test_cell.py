@@ -40,6 +40,15 @@ def outcome(bench: Workbench, method: str = "promptfl", **options: object) -> Ou
         return run_cell(cell, bench, journal)
 
 
+def seeded(bench: Workbench, seed: int) -> Outcome:
+    """Of a seed, with hardly a step made."""
+    options = SMALL | {"lr": 1e-9}
+    request = Request(methods=("promptfl",), datasets=("digits",), seeds=(seed,), options=options)
+    (cell,) = expand(request, bench)
+    with TemporaryDirectory() as root:
+        return run_cell(cell, bench, Journal(Path(root), "cell"))
+
+
 def prompt(of: Outcome) -> torch.Tensor:
     return of.tensors["server.ctx"]
 
@@ -107,3 +116,9 @@ def test_last5_is_the_mean_over_the_last_five_rounds_where_all_were_evaluated(
     for name, metric in every.record.metrics.items():
         assert metric.last5 == pytest.approx(history[name].iloc[1:].mean())
     assert {metric.last5 for metric in some.record.metrics.values()} == {None}
+
+
+def test_another_seed_deals_other_images_and_starts_elsewhere(bench: Workbench) -> None:
+    one, other = (seeded(bench, seed) for seed in (0, 1))
+    assert one.record.label_counts != other.record.label_counts
+    assert not torch.equal(prompt(one), prompt(other))

@@ -314,3 +314,9 @@ def test_a_pair_that_cannot_be_is_refused(
     bench: Workbench, fields: dict[str, Any], sentence: str
 ) -> None:
     assert refusal(bench, **fields) == sentence
+
+
+def test_a_methods_own_setting_beats_everybodys(bench: Workbench) -> None:
+    sets = {"mu": 1, "fedpgp.mu": 2}
+    (cell,) = cells(bench, methods=("fedpgp",), sets=sets)
+    assert cell.settings["mu"] == 2

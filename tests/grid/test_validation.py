@@ -41,3 +41,31 @@ def test_images_and_features_stay_together(tmp_path_factory: pytest.TempPathFact
         row = int(part.pooled[3, 0])
         assert np.array_equal(np.asarray(split.images[3]), np.asarray(data.train.images[row]))
     assert "validation" in view.split_source
+
+
+def test_every_kind_of_feature_and_every_view_is_cut_alike(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    data = registry.datasets().get("digits")().load(None, tmp_path_factory.mktemp("digits"))
+    count = len(data.train.labels)
+
+    def of(view: int, views: tuple[Images, ...] = ()) -> Images:
+        rows = 1000.0 * view + torch.arange(count, dtype=torch.float)
+        return Images(
+            labels=data.train.labels,
+            pooled=rows[:, None],
+            patches=rows[:, None, None],
+            embedded=rows[:, None, None],
+            norms=rows,
+            mirrored=rows[:, None],
+            views=views,
+        )
+
+    _, train, held = on_validation(data, of(0, (of(1),)), 0)
+    for part in (train, held):
+        assert part.pooled is not None
+        rows = part.pooled[:, 0]
+        (other,) = part.views
+        for view, one in enumerate((part, other)):
+            for kind in ("pooled", "patches", "embedded", "norms", "mirrored"):
+                assert torch.equal(getattr(one, kind).flatten(), 1000.0 * view + rows)

@@ -200,3 +200,12 @@ def test_a_pack_with_sources_reads_where_nobody_knows_of_them(tmp_path: Path) ->
     assert text[1:] == plain[1:]
     assert text[0] == plain[0][:-1] + ',"sources":{"Ann":[0]}}'
     assert "source" not in record.model_copy(update={"source": "Ann"}).to_json()
+
+
+def test_every_headline_metric_is_compared(tmp_path: Path) -> None:
+    record = make_record()
+    novel = record.metrics["novel"]
+    apart = novel.model_copy(update={"mean": novel.mean + 1})
+    other = record.model_copy(update={"metrics": record.metrics | {"novel": apart}})
+    files = [packed.write([r], tmp_path / f"{n}.jsonl") for n, r in enumerate((record, other))]
+    assert len(merge(files).conflicts) == 1

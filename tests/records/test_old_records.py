@@ -13,7 +13,7 @@ from fplbench.errors import UserError
 from fplbench.records import starts
 from fplbench.records.check import damage
 from fplbench.records.old import completed
-from fplbench.records.record import About
+from fplbench.records.record import About, Metric
 from fplbench.records.results import load_results
 from fplbench.records.store import Store
 from fplbench.report import reference
@@ -101,3 +101,14 @@ def test_a_record_from_before_an_option_is_of_the_same_cell_as_one_of_today() ->
     )
     for told in (reference._cell, reference._place, starts._cell):
         assert told(before) == told(after) != told(other)
+
+
+def test_the_worst_client_of_an_old_record_is_that_of_the_worst_domain() -> None:
+    metrics = {
+        "domain/a": Metric(mean=50, worst=10, per_client=[10.0, 90.0]),
+        "domain/b": Metric(mean=80, worst=70, per_client=[70.0, 90.0]),
+        "domains": Metric(mean=65),
+    }
+    old = make_record("coop", "shapes_domains", "domains", metrics=metrics)
+    found = completed(old.model_copy(update={"schema_version": 4}))
+    assert found.measured["worst"]["domains"].mean == 10

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from make_records import make_record
 
-from fplbench.records.record import Record
-from fplbench.records.starts import repeats
+from fplbench.records.record import Metric, Record
+from fplbench.records.starts import numbers, repeats
 
 
 def cell(moved: int, **changes: object) -> Record:
@@ -21,3 +21,10 @@ def test_moved_starts_are_of_the_cell_that_differs_in_nothing_else() -> None:
     found = repeats(cells.values())
     assert found == {cells[way, 0].id: [cells[way, 1], cells[way, 2]] for way in range(3)}
     assert repeats([cell(0), cell(1, seed=1)]) == {}
+
+
+def test_late_numbers_are_the_last_five_rounds() -> None:
+    drawn = make_record(metrics={"local": Metric(mean=70.0, last5=60.0)})
+    moved = cell(1, metrics={"local": Metric(mean=71.0, last5=65.0)})
+    assert numbers(drawn, [moved], "local", late=True) == {0: 60.0, 1: 65.0}
+    assert numbers(drawn, [moved], "local") == {0: 70.0, 1: 71.0}
