@@ -22,9 +22,7 @@ from fplbench.grid.run import with_ids
 from fplbench.grid.searches import Search
 from fplbench.grid.validation import held_out
 from fplbench.method import Method
-from fplbench.plugins import registry
 from fplbench.plugins.base import refusals, suggestion
-from fplbench.plugins.measure import metric as name_of
 from fplbench.records import summary
 from fplbench.records.atomic import write_aside
 from fplbench.records.phrases import and_
@@ -142,7 +140,7 @@ def complete(jobs: Sequence[Job], store: Store) -> bool:
 
 
 def require_metric(metric: str | None, cells: Sequence[Cell], bench: Workbench) -> None:
-    """UserError, before anything is computed, where no cell can have a number of this name."""
+    """UserError, before anything is computed, where no cell can have an accuracy of this name."""
     if metric is None:
         return
     known = set(summary.TITLES)
@@ -152,11 +150,9 @@ def require_metric(metric: str | None, cells: Sequence[Cell], bench: Workbench) 
         exams = (*made.exams, *made.shared_exams)
         known |= {name for exam in exams for name in exam.questions}
         known |= {*scenario.titles, *scenario.headline}
-    measures = registry.metrics(bench.place.plugins).classes
-    named = {name_of(question, measure) for question in known for measure in measures}
-    if metric not in known | named:
+    if metric not in known:
         raise UserError(
-            f"--metric {metric}: no cell of this search has such a number; "
+            f"--metric {metric}: no cell of this search has such an accuracy; "
             f"{suggestion(metric, known)}"
         )
 

@@ -258,6 +258,7 @@ def test_a_search_that_all_diverges_leaves_an_earlier_choice_alone(
         (["--evaluate-on", "test"], "validation images alone"),
         (["--set", "promptfl.evaluate_on=test"], "validation images alone"),
         (["--tune-seeds", "x"], "whole numbers"),
+        (["--metric", "local.ece"], "no cell of this search has such an accuracy"),
     ],
 )
 def test_what_is_no_search_is_refused(run: Run, tmp_path: Path, more: list[str], why: str) -> None:
