@@ -1,4 +1,5 @@
-"""What is tried before anything starts: splits, what a strategy would carry, and the runs."""
+"""What is tried before anything starts: a method's start, what a strategy would carry, splits, and
+the runs."""
 
 from __future__ import annotations
 
@@ -116,9 +117,9 @@ class _Received(dict[str, Tensor]):
         self.params, self.missing = params, set[str]()
 
     def __getitem__(self, name: str) -> Tensor:
-        own = self.params[name]
-        if name in self and super().__getitem__(name).shape == own.shape:
-            return super().__getitem__(name)
+        own = self.params.get(name)
+        if own is None or (name in self and super().__getitem__(name).shape == own.shape):
+            return super().__getitem__(name)  # what only the server has is no part of the model
         self.missing.add(name)
         return own
 
